@@ -1,0 +1,33 @@
+"""Errors a person can act on. Each class carries the exit code that the command line returns for it."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of every expected failure: the message is the whole story, no traceback is shown. `code` is the exit code."""
+
+    code = 1
+
+
+class CheckFailed(HarnessError):
+    """A gate, a claim or a checked folder did not pass."""
+
+    code = 1
+
+
+class UsageError(HarnessError):
+    """A suite, an option or a name is wrong: what is wrong, where, and what was expected."""
+
+    code = 2
+
+
+class TrialsFailed(HarnessError):
+    """The run ended, and some of its trials did not."""
+
+    code = 3
+
+
+class EnvironmentProblem(HarnessError):
+    """Weights, device, disk or another thing outside the suite is missing or broken."""
+
+    code = 4

@@ -1,0 +1,182 @@
+"""The resolved specification of one trial: everything that decides its numbers, except the seed.
+
+Frozen pydantic models without free keys, so that a misspelt key is an error and the canonical JSON of a spec can be hashed.
+Where a trial runs (device, folders, worker counts) is no part of it. This module imports nothing else of the harness.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class Frozen(BaseModel):
+    """Frozen, no unknown keys, defaults checked too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class AugmentSpec(Frozen):
+    """The three augmentation steps (affine, elastic, zoom), each drawn with `probability`, composed into one resampling."""
+
+    probability: Fraction = Field(0.5, description="chance of each of the three steps, per image")
+    rotate: float = Field(8.0, ge=0.0, le=180.0, description="largest rotation of the affine step, degrees either way")
+    shift: float = Field(
+        0.03, ge=0.0, le=0.5, description="largest shift of the affine step, fraction of the image side"
+    )
+    flip: Fraction = Field(0.5, description="chance of a mirror image within the affine step")
+    warp: tuple[NonNegative, NonNegative] = Field(
+        (0.003, 0.012), description="range of the elastic step's displacement, fraction of the image side"
+    )
+    warp_sigma: Positive = Field(
+        1.0, le=64.0, description="smoothing of the elastic noise, cells of its coarsest lattice"
+    )
+    warp_octaves: int = Field(5, ge=1, le=12, description="octaves of the elastic noise")
+    warp_amplitude: NonNegative = Field(1.0, le=100.0, description="factor on the elastic displacement")
+    zoom: tuple[Positive, Positive] = Field(
+        (0.88, 1.0), description="range of the zoom step: the part of the side that is kept, 1 keeps all"
+    )
+    order: Literal["warp_zoom", "zoom_warp"] = Field(
+        "warp_zoom", description="elastic before zoom (crops the smeared borders away) or after it"
+    )
+    affine: bool = Field(True, description="switch of the affine step")
+    elastic: bool = Field(True, description="switch of the elastic step")
+    zoom_step: bool = Field(True, description="switch of the zoom step")
+
+    @field_validator("warp", "zoom")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError(f"the range must ascend, got [{value[0]:g}, {value[1]:g}]")
+        return value
+
+    @field_validator("warp")
+    @classmethod
+    def _warp_below_half(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[1] > 0.5:
+            raise ValueError("a displacement above 0.5 of the image side leaves the image")
+        return value
+
+    @field_validator("zoom")
+    @classmethod
+    def _zoom_in(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] < 0.1 or value[1] > 1.0:
+            raise ValueError("zoom keeps between 0.1 and 1 of the side")
+        return value
+
+
+class DataSpec(Frozen):
+    """Where the faces come from and how they reach the model."""
+
+    source: str = Field(
+        "builtin", min_length=1, max_length=4096, description="`builtin`, or a folder with src/ and dst/"
+    )
+    pair: Literal["near", "mid", "far", "cycle"] = Field(
+        "cycle", description="identity distance of the built-in people; cycle: replicate k uses (far, mid, near)[k % 3]"
+    )
+    frames: int = Field(400, ge=2, le=100_000, description="training images of each built-in person")
+    eval_frames: int = Field(64, ge=2, le=10_000, description="matched evaluation poses of the built-in set")
+    size: int = Field(64, ge=8, le=2048, description="image side, pixels")
+    render_supersample: int = Field(2, ge=1, le=8, description="samples along each pixel side of the renderer")
+    encoding: Literal["srgb", "linear"] = Field("srgb", description="what the model sees: sRGB-encoded or linear light")
+    alpha: Literal["premultiplied", "straight"] = Field(
+        "premultiplied", description="alpha convention of the files read"
+    )
+    target: Literal["warped", "unwarped"] = Field(
+        "warped", description="what the model must rebuild from a warped input"
+    )
+    repeat: int = Field(
+        4, ge=1, le=1000, description="times each image is seen in one epoch, newly augmented each time"
+    )
+    holdout: float = Field(0.1, ge=0.0, le=0.5, description="part of an own folder that is kept from training")
+    minimum: int = Field(16, ge=1, le=100_000, description="readable images a person must have")
+    augment: AugmentSpec = Field(default_factory=AugmentSpec, description="augmentation")
+
+
+class ModelSpec(BaseModel):
+    """A registered variant and the options of its builder. `options` are checked against the builder's signature."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    variant: str = Field(min_length=1, max_length=100, description="name of a registered variant")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The variant's own options, by name."""
+        return dict(self.model_extra or {})
+
+
+class LossTerm(BaseModel):
+    """One registered loss term: its weight, and the options of the class."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    weight: NonNegative = Field(1.0, description="factor of this term in the total loss")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The term's own options, by name."""
+        return dict(self.model_extra or {})
+
+
+class OptimSpec(Frozen):
+    """Optimiser and length of training."""
+
+    steps: int | None = Field(None, ge=1, le=10_000_000, description="optimiser steps; unset: from `epochs`")
+    epochs: int = Field(150, ge=1, le=1_000_000, description="passes over the data, used when `steps` is unset")
+    batch: int = Field(32, ge=1, le=4096, description="images of each person in a step")
+    lr: float = Field(2e-4, gt=0.0, le=10.0, allow_inf_nan=False, description="learning rate of Adam")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="course of the learning rate")
+    warmup: int = Field(0, ge=0, le=10_000_000, description="steps of linear warm-up")
+    betas: tuple[float, float] = Field((0.5, 0.999), description="moment decay of Adam")
+    vae_lr: NonNegative = Field(0.5, le=100.0, description="factor on the learning rate of the VAE branches")
+    clip: NonNegative = Field(4.0, description="largest gradient norm; 0 clips nothing")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where a probe finds it faster")
+    ema: float = Field(0.0, ge=0.0, lt=1.0, description="decay of averaged weights used for scoring; 0 is off")
+
+    @field_validator("betas")
+    @classmethod
+    def _betas_below_one(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0.0 <= beta < 1.0 for beta in value):
+            raise ValueError("each beta must be at least 0 and below 1")
+        return value
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.steps is not None and self.warmup > self.steps:
+            raise ValueError(f"warmup ({self.warmup}) is longer than the training (steps: {self.steps})")
+        return self
+
+
+class ScoreSpec(Frozen):
+    """How the finished model is scored and shown."""
+
+    batch: int = Field(64, ge=1, le=4096, description="images scored at a time")
+    previews: int = Field(6, ge=0, le=1000, description="moments of training at which a preview strip is drawn")
+    preview_faces: int = Field(4, ge=1, le=64, description="fixed faces in a preview strip")
+
+
+class Spec(Frozen):
+    """All that decides a trial's numbers, except its seed."""
+
+    data: DataSpec = Field(default_factory=DataSpec, description="faces and augmentation")
+    model: ModelSpec = Field(description="a variant and its options")
+    loss: dict[str, LossTerm] = Field(min_length=1, description="loss terms: name: weight, or name: {weight, options}")
+    optim: OptimSpec = Field(default_factory=OptimSpec, description="optimiser and length of training")
+    score: ScoreSpec = Field(default_factory=ScoreSpec, description="scoring and previews")
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _weights_alone(cls, value: Any) -> Any:
+        """`kl: 1e-3` means `kl: {weight: 1e-3}`."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: {"weight": term} if isinstance(term, int | float) and not isinstance(term, bool) else term
+            for name, term in value.items()
+        }
