@@ -1,6 +1,6 @@
 """The resolved specification of one trial: everything that decides its numbers, except the seed.
 
-Frozen pydantic models without free keys, so that a misspelt key is an error and the canonical JSON of a spec can be hashed.
+Frozen pydantic models without free keys: a misspelt key is an error, and the canonical JSON of a spec can be hashed.
 Where a trial runs (device, folders, worker counts) is no part of it. This module imports nothing else of the harness.
 """
 
@@ -22,31 +22,33 @@ class Frozen(BaseModel):
 
 
 class AugmentSpec(Frozen):
-    """The three augmentation steps (affine, elastic, zoom), each drawn with `probability`, composed into one resampling."""
+    """Three augmentation steps (affine, elastic, zoom), each drawn with `probability`, composed into one resampling."""
 
-    probability: Fraction = Field(0.5, description="chance of each of the three steps, per image")
-    rotate: float = Field(8.0, ge=0.0, le=180.0, description="largest rotation of the affine step, degrees either way")
-    shift: float = Field(
-        0.03, ge=0.0, le=0.5, description="largest shift of the affine step, fraction of the image side"
+    probability: Fraction = Field(default=0.5, description="chance of each of the three steps, per image")
+    rotate: float = Field(
+        default=8.0, ge=0.0, le=180.0, description="largest rotation of the affine step, degrees either way"
     )
-    flip: Fraction = Field(0.5, description="chance of a mirror image within the affine step")
+    shift: float = Field(
+        default=0.03, ge=0.0, le=0.5, description="largest shift of the affine step, fraction of the image side"
+    )
+    flip: Fraction = Field(default=0.5, description="chance of a mirror image within the affine step")
     warp: tuple[NonNegative, NonNegative] = Field(
-        (0.003, 0.012), description="range of the elastic step's displacement, fraction of the image side"
+        default=(0.003, 0.012), description="range of the elastic step's displacement, fraction of the image side"
     )
     warp_sigma: Positive = Field(
-        1.0, le=64.0, description="smoothing of the elastic noise, cells of its coarsest lattice"
+        default=1.0, le=64.0, description="smoothing of the elastic noise, cells of its coarsest lattice"
     )
-    warp_octaves: int = Field(5, ge=1, le=12, description="octaves of the elastic noise")
-    warp_amplitude: NonNegative = Field(1.0, le=100.0, description="factor on the elastic displacement")
+    warp_octaves: int = Field(default=5, ge=1, le=12, description="octaves of the elastic noise")
+    warp_amplitude: NonNegative = Field(default=1.0, le=100.0, description="factor on the elastic displacement")
     zoom: tuple[Positive, Positive] = Field(
-        (0.88, 1.0), description="range of the zoom step: the part of the side that is kept, 1 keeps all"
+        default=(0.88, 1.0), description="range of the zoom step: the part of the side that is kept, 1 keeps all"
     )
     order: Literal["warp_zoom", "zoom_warp"] = Field(
-        "warp_zoom", description="elastic before zoom (crops the smeared borders away) or after it"
+        default="warp_zoom", description="elastic before zoom (crops the smeared borders away) or after it"
     )
-    affine: bool = Field(True, description="switch of the affine step")
-    elastic: bool = Field(True, description="switch of the elastic step")
-    zoom_step: bool = Field(True, description="switch of the zoom step")
+    affine: bool = Field(default=True, description="switch of the affine step")
+    elastic: bool = Field(default=True, description="switch of the elastic step")
+    zoom_step: bool = Field(default=True, description="switch of the zoom step")
 
     @field_validator("warp", "zoom")
     @classmethod
@@ -74,27 +76,30 @@ class DataSpec(Frozen):
     """Where the faces come from and how they reach the model."""
 
     source: str = Field(
-        "builtin", min_length=1, max_length=4096, description="`builtin`, or a folder with src/ and dst/"
+        default="builtin", min_length=1, max_length=4096, description="`builtin`, or a folder with src/ and dst/"
     )
     pair: Literal["near", "mid", "far", "cycle"] = Field(
-        "cycle", description="identity distance of the built-in people; cycle: replicate k uses (far, mid, near)[k % 3]"
+        default="cycle",
+        description="identity distance of the built-in people; cycle: replicate k uses (far, mid, near)[k % 3]",
     )
-    frames: int = Field(400, ge=2, le=100_000, description="training images of each built-in person")
-    eval_frames: int = Field(64, ge=2, le=10_000, description="matched evaluation poses of the built-in set")
-    size: int = Field(64, ge=8, le=2048, description="image side, pixels")
-    render_supersample: int = Field(2, ge=1, le=8, description="samples along each pixel side of the renderer")
-    encoding: Literal["srgb", "linear"] = Field("srgb", description="what the model sees: sRGB-encoded or linear light")
+    frames: int = Field(default=400, ge=2, le=100_000, description="training images of each built-in person")
+    eval_frames: int = Field(default=64, ge=2, le=10_000, description="matched evaluation poses of the built-in set")
+    size: int = Field(default=64, ge=8, le=2048, description="image side, pixels")
+    render_supersample: int = Field(default=2, ge=1, le=8, description="samples along each pixel side of the renderer")
+    encoding: Literal["srgb", "linear"] = Field(
+        default="srgb", description="what the model sees: sRGB-encoded or linear light"
+    )
     alpha: Literal["premultiplied", "straight"] = Field(
-        "premultiplied", description="alpha convention of the files read"
+        default="premultiplied", description="alpha convention of the files read"
     )
     target: Literal["warped", "unwarped"] = Field(
-        "warped", description="what the model must rebuild from a warped input"
+        default="warped", description="what the model must rebuild from a warped input"
     )
     repeat: int = Field(
-        4, ge=1, le=1000, description="times each image is seen in one epoch, newly augmented each time"
+        default=4, ge=1, le=1000, description="times each image is seen in one epoch, newly augmented each time"
     )
-    holdout: float = Field(0.1, ge=0.0, le=0.5, description="part of an own folder that is kept from training")
-    minimum: int = Field(16, ge=1, le=100_000, description="readable images a person must have")
+    holdout: float = Field(default=0.1, ge=0.0, le=0.5, description="part of an own folder that is kept from training")
+    minimum: int = Field(default=16, ge=1, le=100_000, description="readable images a person must have")
     augment: AugmentSpec = Field(default_factory=AugmentSpec, description="augmentation")
 
 
@@ -116,7 +121,7 @@ class LossTerm(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    weight: NonNegative = Field(1.0, description="factor of this term in the total loss")
+    weight: NonNegative = Field(default=1.0, description="factor of this term in the total loss")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -127,17 +132,19 @@ class LossTerm(BaseModel):
 class OptimSpec(Frozen):
     """Optimiser and length of training."""
 
-    steps: int | None = Field(None, ge=1, le=10_000_000, description="optimiser steps; unset: from `epochs`")
-    epochs: int = Field(150, ge=1, le=1_000_000, description="passes over the data, used when `steps` is unset")
-    batch: int = Field(32, ge=1, le=4096, description="images of each person in a step")
-    lr: float = Field(2e-4, gt=0.0, le=10.0, allow_inf_nan=False, description="learning rate of Adam")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="course of the learning rate")
-    warmup: int = Field(0, ge=0, le=10_000_000, description="steps of linear warm-up")
-    betas: tuple[float, float] = Field((0.5, 0.999), description="moment decay of Adam")
-    vae_lr: NonNegative = Field(0.5, le=100.0, description="factor on the learning rate of the VAE branches")
-    clip: NonNegative = Field(4.0, description="largest gradient norm; 0 clips nothing")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where a probe finds it faster")
-    ema: float = Field(0.0, ge=0.0, lt=1.0, description="decay of averaged weights used for scoring; 0 is off")
+    steps: int | None = Field(default=None, ge=1, le=10_000_000, description="optimiser steps; unset: from `epochs`")
+    epochs: int = Field(default=150, ge=1, le=1_000_000, description="passes over the data, used when `steps` is unset")
+    batch: int = Field(default=32, ge=1, le=4096, description="images of each person in a step")
+    lr: float = Field(default=2e-4, gt=0.0, le=10.0, allow_inf_nan=False, description="learning rate of Adam")
+    schedule: Literal["constant", "cosine"] = Field(default="constant", description="course of the learning rate")
+    warmup: int = Field(default=0, ge=0, le=10_000_000, description="steps of linear warm-up")
+    betas: tuple[float, float] = Field(default=(0.5, 0.999), description="moment decay of Adam")
+    vae_lr: NonNegative = Field(default=0.5, le=100.0, description="factor on the learning rate of the VAE branches")
+    clip: NonNegative = Field(default=4.0, description="largest gradient norm; 0 clips nothing")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="auto: bf16 where a probe finds it faster"
+    )
+    ema: float = Field(default=0.0, ge=0.0, lt=1.0, description="decay of averaged weights used for scoring; 0 is off")
 
     @field_validator("betas")
     @classmethod
@@ -156,9 +163,9 @@ class OptimSpec(Frozen):
 class ScoreSpec(Frozen):
     """How the finished model is scored and shown."""
 
-    batch: int = Field(64, ge=1, le=4096, description="images scored at a time")
-    previews: int = Field(6, ge=0, le=1000, description="moments of training at which a preview strip is drawn")
-    preview_faces: int = Field(4, ge=1, le=64, description="fixed faces in a preview strip")
+    batch: int = Field(default=64, ge=1, le=4096, description="images scored at a time")
+    previews: int = Field(default=6, ge=0, le=1000, description="moments of training at which a preview strip is drawn")
+    preview_faces: int = Field(default=4, ge=1, le=64, description="fixed faces in a preview strip")
 
 
 class Spec(Frozen):
