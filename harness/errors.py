@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class HarnessError(Exception):
-    """Base of every expected failure: the message is the whole story, shown without a traceback; `code` is the exit code."""
+    """Base of every expected failure: the message is the whole story (no traceback); `code` is the exit code."""
 
     code = 1
 

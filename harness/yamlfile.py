@@ -1,0 +1,180 @@
+"""YAML as plain values with the position of each of them; safe, and bounded in size, depth and alias expansion.
+
+Only mappings, lists, texts, numbers, truth values and null exist here: nodes are never constructed into objects, so
+that no tag can do anything. `1e-4` is a number (YAML 1.2), a key given twice is an error.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from harness.errors import UsageError
+
+MAX_BYTES = 1_000_000
+MAX_VALUES = 20_000  # after aliases are expanded
+MAX_DEPTH = 24
+TAG = "tag:yaml.org,2002:"
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place to name in an error: a position in a file (1-based), or an option of the command line."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+    def error(self, text: str) -> UsageError:
+        """The error to raise about this place."""
+        return UsageError(f"{self}: {text}")
+
+
+@dataclass
+class Document:
+    """`value` is what the file says; `key_at` and `value_at` map the path of a value to where its key and it stand."""
+
+    source: str
+    value: Any = None
+    key_at: dict[Path_, Where] = field(default_factory=dict)
+    value_at: dict[Path_, Where] = field(default_factory=dict)
+
+    def where(self, path: Path_, *, key: bool = False) -> Where:
+        """The place of the nearest known ancestor of `path`."""
+        places = self.key_at if key else self.value_at
+        for end in range(len(path), -1, -1):
+            found = places.get(path[:end]) or self.value_at.get(path[:end])
+            if found:
+                return found
+        return Where(self.source, 1, 1)
+
+
+def read(path: Path) -> Document:
+    """Read a file. UsageError with file:line:column for anything that is not a plain YAML mapping."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}. Expected a suite file") from None
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"{path}:1:1: the file is larger than {MAX_BYTES} bytes. A suite is a page of YAML")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        raise UsageError(f"{path}:{line}:{column}: this byte is not UTF-8. Expected text in UTF-8") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Document:
+    """Parse YAML text; `source` names it in errors."""
+    document = Document(source)
+    try:
+        node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = Where(source, mark.line + 1, mark.column + 1) if mark else Where(source, 1, 1)
+        what = " ".join(str(part) for part in (error.context, error.problem) if part)
+        raise where.error(f"not readable as YAML: {what or 'syntax error'}. Expected `key: value` lines") from None
+    except RecursionError:
+        raise Where(source, 1, 1).error("nested too deeply. Expected a page of YAML") from None
+    except (
+        Exception
+    ) as error:  # the parser of a hostile file may fail in any way; all of them mean the same to a reader
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Where(source, 1, 1).error(f"not readable as YAML: {first}. Expected `key: value` lines") from None
+    if node is not None:
+        _Converter(document).convert(node, ())
+    return document
+
+
+def parse_value(text: str, source: str) -> Any:
+    """One value as YAML would read it, for the command line."""
+    return parse(text, source).value if text.strip() else ""
+
+
+class _Converter:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.count = 0
+
+    def at(self, node: Node) -> Where:
+        return Where(self.document.source, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def convert(self, node: Node, path: Path_) -> None:
+        self.document.value_at[()] = self.at(node)
+        self.document.value = self.value(node, path)
+
+    def value(self, node: Node, path: Path_) -> Any:
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise self.at(node).error(f"more than {MAX_VALUES} values (aliases counted). Expected a page of YAML")
+        if len(path) > MAX_DEPTH:
+            raise self.at(node).error(f"nested deeper than {MAX_DEPTH} levels. Expected a page of YAML")
+        self.document.value_at[path] = self.at(node)
+        tag = str(node.tag)
+        if isinstance(node, MappingNode) and tag == TAG + "map":
+            return self.mapping(node, path)
+        if isinstance(node, SequenceNode) and tag == TAG + "seq":
+            return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
+        if isinstance(node, ScalarNode):
+            return self.scalar(node, tag)
+        raise self.at(node).error(f"the tag {tag.replace(TAG, '!!')!r} is not allowed. Expected plain YAML")
+
+    def scalar(self, node: ScalarNode, tag: str) -> Any:
+        text = str(node.value)
+        try:
+            match tag.removeprefix(TAG):
+                case "str":
+                    return text
+                case "null":
+                    return None
+                case "bool":
+                    return text.lower() == "true"
+                case "int":
+                    digits = text.replace("_", "")
+                    prefixed = digits.lstrip("+-").lower().startswith(("0x", "0o", "0b"))
+                    return int(digits, 0 if prefixed else 10)
+                case "float":
+                    number = text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
+                    if not math.isfinite(value := float(number)):
+                        raise self.at(node).error(f"{text} is not a finite number. Expected a finite one")
+                    return value
+        except ValueError:
+            raise self.at(node).error(
+                f"{text[:40]!r} is no number that can be read. Quote it if a text is meant"
+            ) from None
+        name = tag.replace(TAG, "!!")
+        raise self.at(node).error(f"{name!r} is not allowed here ({text[:40]!r}). Quote it if a text is meant")
+
+    def mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if str(key_node.tag) == TAG + "merge":
+                value = self.value(value_node, path)
+                for part in value if isinstance(value, list) else [value]:
+                    if not isinstance(part, dict):
+                        raise self.at(value_node).error("`<<` needs a mapping. Expected `<<: *name` of a mapping")
+                    merged = part | merged
+                continue
+            if not isinstance(key_node, ScalarNode) or not str(key_node.tag).startswith(TAG):
+                raise self.at(key_node).error("a key must be a plain word. Expected `key: value`")
+            key = str(key_node.value)
+            if key in result:
+                first = self.document.key_at[(*path, key)]
+                raise self.at(key_node).error(f"the key {key!r} is given twice (first in line {first.line}). Keep one")
+            self.document.key_at[(*path, key)] = self.at(key_node)
+            result[key] = self.value(value_node, (*path, key))
+        return merged | result
