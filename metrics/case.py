@@ -29,13 +29,20 @@ def target_of(direction: str) -> str:
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a reader must know of one number. `ideal` is the value of a perfect system, None when no such value exists."""
+    """What a reader must know of one number, and the ladder of references that proves it.
+
+    `ideal` is the value of a perfect system, None when no such value exists. `ladder` names the family of references
+    of `metrics.ladder` on which the metric must be monotone ("" for none); `ends` are the values it must show at the
+    bad and at the good end of that ladder (None: no exact value is known there).
+    """
 
     name: str
     direction: Literal["higher", "lower", "none"]
     unit: str
     ideal: float | None
     description: str
+    ladder: str = ""
+    ends: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ class Case:
     modules: Mapping[str, torch.nn.Module] | None = None  # decoders by person, for weight attribution
     # Features of the fixed images only; hand the same dict to every case over the same images to share them.
     fixed: dict[str, Any] = field(default_factory=dict, repr=False)
-    notes: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    notes: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # metric: why NaN or doubtful
+    invalid: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # metric: why never to be believed
     memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

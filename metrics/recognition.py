@@ -1,0 +1,191 @@
+"""Whom a face recogniser sees in a swap: cosines, verification (TAR at FAR), retrieval among other people.
+
+`embed(images (B, 3, H, W)) -> (B, E)` unit vectors. The recogniser that scores must not be the one that trained, and
+must tell people apart here: `id_auc` is its own area under the ROC curve on the real images of this evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values, driver_of, target_of
+from metrics.identity import transfer
+
+FAR = 0.01
+DISTRACTORS = 50  # retrieval among fewer people is too easy to mean anything
+VALID_AUC = 0.98
+
+
+class UnreachableFAR(ValueError):
+    """There are too few impostor scores to place a threshold at the asked false accept rate."""
+
+
+class Verification(NamedTuple):
+    """`tar` (folds,), `far` (folds,) measured on the held-out fold, `thresholds` (folds,), `accepted` (n,) shares."""
+
+    tar: np.ndarray
+    far: np.ndarray
+    thresholds: np.ndarray
+    accepted: np.ndarray
+
+
+def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float = FAR, folds: int = 10) -> Verification:
+    """True accept rate at a false accept rate, each fold judged by the threshold that the other folds give.
+
+    genuine (n,) or (n, g), impostor (m,) or (m, g): similarities, one row a probe; whole rows are dealt to the folds
+    in turn, so that no probe is on both sides. A threshold is the smallest with at most `far` of the training
+    impostors above it. Raises UnreachableFAR when a training set holds fewer than 1 / far impostor scores, ValueError
+    when there are fewer probes than folds. Protocol: LFW, with the threshold chosen for FAR (Huang et al. 2007).
+    """
+    genuine, impostor = genuine.reshape(len(genuine), -1), impostor.reshape(len(impostor), -1)
+    if min(len(genuine), len(impostor)) < folds:
+        raise ValueError(f"{folds} folds need as many probes; got {len(genuine)} genuine and {len(impostor)} impostor")
+    of_genuine, of_impostor = np.arange(len(genuine)) % folds, np.arange(len(impostor)) % folds
+    thresholds, tars, fars = np.empty(folds), np.empty(folds), np.empty(folds)
+    accepted = np.empty(len(genuine))
+    for fold in range(folds):
+        train = np.sort(impostor[of_impostor != fold].ravel())[::-1]
+        allowed = int(np.floor(far * train.size + 1e-9))
+        if allowed < 1:
+            raise UnreachableFAR(
+                f"FAR {far:g} needs at least {int(np.ceil(1 / far))} impostor scores in the training folds, "
+                f"got {train.size}: ask for a FAR of {1 / train.size:.2g} or more, or give more impostors"
+            )
+        thresholds[fold] = train[allowed] if allowed < train.size else -np.inf
+        passed = genuine[of_genuine == fold] > thresholds[fold]
+        accepted[of_genuine == fold] = passed.mean(1)
+        tars[fold] = passed.mean()
+        fars[fold] = (impostor[of_impostor == fold] > thresholds[fold]).mean()
+    return Verification(tars, fars, thresholds, accepted)
+
+
+def auc(genuine: np.ndarray, impostor: np.ndarray) -> float:
+    """Probability that a genuine score beats an impostor score, ties counting half (Mann-Whitney)."""
+    genuine, impostor = np.ravel(genuine), np.ravel(impostor)
+    ranks = rankdata(np.concatenate([genuine, impostor]))[: genuine.size].sum()
+    return float((ranks - genuine.size * (genuine.size + 1) / 2) / (genuine.size * impostor.size))
+
+
+def retrieved(probes: Tensor, target: Tensor, others: Tensor) -> Tensor:
+    """(B,) 1 where a probe (B, E) is nearer to `target` (E,) than to every one of `others` (N, E), else 0."""
+    return (probes @ target > (probes @ others.T).amax(1)).to(probes.dtype)
+
+
+def centre(embeddings: Tensor) -> Tensor:
+    """(E,) unit mean of a person's (B, E) embeddings: the person without any one pose."""
+    return torch.nn.functional.normalize(embeddings.mean(0), dim=0)
+
+
+def _embed(embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return embed(images).float()
+
+
+def _recognition(case: Case) -> Iterator[tuple[str, np.ndarray]]:
+    embed = case.embedder
+    assert embed is not None
+    real = case.remember("embeddings", lambda: {p: _embed(embed, case.images[p]) for p in PEOPLE}, fixed=True)
+    swap = {way: _embed(embed, case.swap[way]) for way in DIRECTIONS}
+    who = {person: centre(real[person]) for person in PEOPLE}
+    if case.matched:
+        moved = {way: transfer(swap[way], real[driver_of(way)], real[target_of(way)], floor=1e-4) for way in DIRECTIONS}
+        yield "identity_transfer_embed", case.both(lambda way: moved[way].along)
+        yield "off_axis_embed", case.both(lambda way: moved[way].off_axis)
+    else:
+        for name in ("identity_transfer_embed", "off_axis_embed"):
+            case.note(name, "needs ground truth")
+            yield name, np.full(1, np.nan)
+    yield "id_cos_target", case.both(lambda way: swap[way] @ who[target_of(way)])
+    yield "id_cos_driver", case.both(lambda way: swap[way] @ who[driver_of(way)])
+
+    others = None
+    if case.distractors is not None:
+        images = case.distractors
+        others = case.remember("distractors", lambda: _embed(embed, images), fixed=True)
+    validity = case.remember("id_auc", lambda: _real_auc(real, others), fixed=True)
+    if validity < VALID_AUC:
+        reason = f"the recogniser's AUC on these real images is {validity:.3f}, under {VALID_AUC}"
+        case.invalid.update({info.name: reason for info in EVALUATORS["recognition"].infos if info.name != "id_auc"})
+    yield "id_auc", np.array([validity])
+    if others is None or len(others) < DISTRACTORS:
+        case.note(
+            "id_retrieval", f"needs {DISTRACTORS} or more other people, got {0 if others is None else len(others)}"
+        )
+        yield "id_retrieval", np.full(1, np.nan)
+    else:
+        rivals = {way: torch.cat([others, who[driver_of(way)][None]]) for way in DIRECTIONS}
+        yield "id_retrieval", case.both(lambda way: retrieved(swap[way], who[target_of(way)], rivals[way]))
+    try:
+        yield "id_tar", case.both(lambda way: _accepted(swap[way], real, others, way))
+    except ValueError as error:
+        case.note("id_tar", str(error))
+        yield "id_tar", np.full(1, np.nan)
+
+
+def _accepted(swap: Tensor, real: dict[str, Tensor], others: Tensor | None, way: str) -> np.ndarray:
+    gallery = real[target_of(way)]
+    strangers = real[driver_of(way)] if others is None else torch.cat([others, real[driver_of(way)]])
+    return tar_at_far((swap @ gallery.T).cpu().numpy(), (strangers @ gallery.T).cpu().numpy()).accepted
+
+
+def _real_auc(real: dict[str, Tensor], others: Tensor | None) -> float:
+    same = [as_values((real[p] @ real[p].T)[tuple(torch.triu_indices(len(real[p]), len(real[p]), 1))]) for p in PEOPLE]
+    strange = [as_values((real["src"] @ real["dst"].T).flatten())]
+    if others is not None:
+        strange += [as_values((real[p] @ others.T).flatten()) for p in PEOPLE]
+    return auc(np.concatenate(same), np.concatenate(strange))
+
+
+EVALUATORS = {
+    "recognition": Evaluator(
+        _recognition,
+        (
+            MetricInfo(
+                "identity_transfer_embed",
+                "higher",
+                "share",
+                1.0,
+                "how far the recogniser's embedding went from the driver's (0) to the truth's (1)",
+                ladder="blend",
+                ends=(0.0, 1.0),
+            ),
+            MetricInfo(
+                "off_axis_embed",
+                "lower",
+                "share",
+                0.0,
+                "the part of the embedding's change that leads elsewhere",
+                ladder="collapse",
+                ends=(None, 0.0),
+            ),
+            MetricInfo(
+                "id_cos_target", "higher", "cosine", None, "cosine of the swap to the target person", ladder="blend"
+            ),
+            MetricInfo("id_cos_driver", "lower", "cosine", None, "cosine of the swap to the driver", ladder="blend"),
+            MetricInfo(
+                "id_retrieval",
+                "higher",
+                "share",
+                1.0,
+                f"swaps nearer to the target than to the driver and {DISTRACTORS} or more strangers",
+                ladder="blend",
+            ),
+            MetricInfo(
+                "id_tar",
+                "higher",
+                "share",
+                1.0,
+                f"swaps accepted as the target at a false accept rate of {FAR:g}, 10 folds",
+                ladder="blend",
+            ),
+            MetricInfo("id_auc", "higher", "share", 1.0, "the recogniser's own AUC on the real images: its validity"),
+        ),
+        frozenset({"embedder"}),
+    ),
+}

@@ -1,0 +1,190 @@
+"""Does a swap keep the driver's pose and expression? Read by a regressor, judged against the true factors.
+
+A copy of the driver is perfect here: never read these numbers without identity transfer beside them.
+`regressor(images (B, 3, H, W)) -> {"pose": (B, K), "landmarks": (B, L, 2)}`, with `.pose_names` naming the K factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values, target_of
+
+ANGLES = ("yaw", "pitch", "roll")  # degrees
+EXPRESSIONS = ("smile", "mouth_open", "blink", "brow", "gaze_x", "gaze_y")
+SLOPES = ("yaw", "mouth_open", "blink", "smile")
+PROFILE_YAW = 45.0  # beyond it the eyes' distance shrinks to nothing and the face's diagonal takes its place
+
+
+def landmark_error(found: Tensor, truth: Tensor, eyes: tuple[int, int], yaw: Tensor | None = None) -> Tensor:
+    """(B,) mean landmark distance over the inter-ocular distance, or over the face diagonal beyond 45 degrees of yaw.
+
+    found, truth (B, L, 2) in any common unit; eyes: indices of the two eye centres; yaw (B,) degrees. The diagonal is
+    that of the bounding box of the true landmarks.
+    """
+    between = (truth[:, eyes[0]] - truth[:, eyes[1]]).norm(dim=1)
+    if yaw is not None:
+        diagonal = (truth.amax(1) - truth.amin(1)).norm(dim=1)
+        between = torch.where(yaw.abs() > PROFILE_YAW, diagonal, between)
+    return (found - truth).norm(dim=2).mean(1) / between
+
+
+def r2(found: np.ndarray, truth: np.ndarray) -> float:
+    """1 - residual / total sum of squares; NaN when the truth does not vary. Constant answers score 0 or less."""
+    total = np.square(truth - truth.mean()).sum()
+    return float(1 - np.square(found - truth).sum() / total) if total > 1e-12 else float("nan")
+
+
+def gain(found: np.ndarray, truth: np.ndarray) -> float:
+    """Slope of `found` on `truth`: 1 = follows fully, 0 = ignores it; NaN when the truth does not vary."""
+    centred = truth - truth.mean()
+    total = np.square(centred).sum()
+    return float(found @ centred / total) if total > 1e-12 else float("nan")
+
+
+class _Readings:
+    """What the regressor reads in the real images (once for all cases), the swaps and the reconstructions."""
+
+    def __init__(self, case: Case) -> None:
+        regressor = case.regressor
+        self.names = tuple(regressor.pose_names)
+        with torch.no_grad():
+            self.real = case.remember("readings", lambda: {p: regressor(case.images[p]) for p in PEOPLE}, fixed=True)
+            self.swap = {way: regressor(case.swap[way]) for way in DIRECTIONS}
+            self.rec = {p: regressor(case.rec[p]) for p in PEOPLE}
+        self.case = case
+
+    def factor(self, reading, name: str) -> np.ndarray:
+        return as_values(reading["pose"][:, self.names.index(name)])
+
+    def true(self, person: str, name: str) -> np.ndarray:
+        """The known factor, or (photographs) what the regressor reads in the person's real images."""
+        case = self.case
+        if case.pose is not None and name in case.pose_names:
+            return as_values(case.pose[:, case.pose_names.index(name)])
+        return self.factor(self.real[person], name)
+
+    def reference(self, way: str) -> str:
+        """Whose real image has the pose of this swap and, if there is truth, its identity."""
+        return target_of(way) if self.case.matched else way.split("->")[0]
+
+    def error(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(2M,) absolute error of the swaps and of the real images with the same pose (the floor)."""
+        swaps, floors = [], []
+        for way in DIRECTIONS:
+            person = self.reference(way)
+            truth = self.true(person, name)
+            swaps.append(np.abs(self.factor(self.swap[way], name) - truth))
+            floors.append(np.abs(self.factor(self.real[person], name) - truth))
+        return np.concatenate(swaps), np.concatenate(floors)
+
+
+def _eyes(names: tuple[str, ...]) -> tuple[int, int]:
+    return (names.index("eye_left"), names.index("eye_right")) if "eye_left" in names else (0, 1)
+
+
+def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
+    seen = _Readings(case)
+    yield from _landmarks(case, seen)
+    for name in ANGLES:
+        swap, floor = seen.error(name)
+        yield f"{name}_error", swap - floor
+        yield f"{name}_error_floor", floor
+
+    present = [name for name in EXPRESSIONS if name in seen.names]
+    parts = []
+    for name in present:
+        spread = max(float(np.std(seen.true("src", name))), 1e-6)
+        parts.append([error / spread for error in seen.error(name)])
+    swap, floor = np.mean(parts, axis=0)
+    yield "expression_error", swap - floor
+    yield "expression_error_floor", floor
+
+    for name in SLOPES:
+        truth = np.concatenate([seen.true(seen.reference(way), name) for way in DIRECTIONS])
+        own = np.concatenate([seen.true(person, name) for person in PEOPLE])
+        for prefix, found, wanted in (
+            ("", np.concatenate([seen.factor(seen.swap[way], name) for way in DIRECTIONS]), truth),
+            ("rec_", np.concatenate([seen.factor(seen.rec[p], name) for p in PEOPLE]), own),
+            ("floor_", np.concatenate([seen.factor(seen.real[p], name) for p in PEOPLE]), own),
+        ):
+            yield f"{prefix}{name}_r2", np.array([r2(found, wanted)])
+            yield f"{prefix}{name}_gain", np.array([gain(found, wanted)])
+
+    found = [reading.get("found") for reading in (*seen.swap.values(),)]
+    if any(flags is None for flags in found):
+        case.note("detection_rate", "this regressor reads every image and never says that it found no face")
+        yield "detection_rate", np.full(1, np.nan)
+    else:
+        yield "detection_rate", np.concatenate([as_values(flags) for flags in found])
+
+
+def _landmarks(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
+    swaps, floors = [], []
+    for way in DIRECTIONS:
+        person = seen.reference(way)
+        real = seen.real[person]["landmarks"]
+        truth = case.landmarks[person].to(real) if case.landmarks is not None else real
+        yaw = torch.as_tensor(seen.true(person, "yaw")).to(real)
+        eyes = _eyes(case.landmark_names)
+        swaps.append(as_values(landmark_error(seen.swap[way]["landmarks"], truth, eyes, yaw)))
+        floors.append(as_values(landmark_error(real, truth, eyes, yaw)))
+    swap, floor = np.concatenate(swaps), np.concatenate(floors)
+    yield "landmark_error", swap - floor
+    yield "landmark_error_floor", floor
+
+
+def _infos() -> Iterator[MetricInfo]:
+    yield MetricInfo(
+        "landmark_error",
+        "lower",
+        "eye distances",
+        0.0,
+        "mean landmark distance to the truth over the inter-ocular distance (face diagonal beyond 45 degrees of yaw), "
+        "minus the regressor's own error on the truth",
+        ladder="pose",
+        ends=(None, 0.0),
+    )
+    yield MetricInfo(
+        "landmark_error_floor", "none", "eye distances", None, "the regressor's landmark error on the truth"
+    )
+    for name in ANGLES:
+        what = f"error of the swap's {name} to the driver's, minus the regressor's own error on the truth"
+        yield MetricInfo(f"{name}_error", "lower", "degrees", 0.0, what, ladder="pose", ends=(None, 0.0))
+        yield MetricInfo(f"{name}_error_floor", "none", "degrees", None, f"the regressor's {name} error on the truth")
+    yield MetricInfo(
+        "expression_error",
+        "lower",
+        "sd",
+        0.0,
+        "mean error of the expression factors, each in its standard deviations, minus the regressor's own on the truth",
+        ladder="pose",
+        ends=(None, 0.0),
+    )
+    yield MetricInfo("expression_error_floor", "none", "sd", None, "the regressor's expression error on the truth")
+    for name in SLOPES:
+        for prefix, of in (("", "swaps"), ("rec_", "reconstructions"), ("floor_", "real images")):
+            ladder = "pose" if prefix == "" else ""
+            yield MetricInfo(
+                f"{prefix}{name}_r2",
+                "none" if prefix == "floor_" else "higher",
+                "share",
+                1.0,
+                f"R^2 of {name} read in the {of} against the true factor",
+                ladder=ladder,
+            )
+            yield MetricInfo(
+                f"{prefix}{name}_gain",
+                "none",
+                "slope",
+                1.0,
+                f"slope of {name} read in the {of} on the true factor; 0 = ignored",
+            )
+    yield MetricInfo("detection_rate", "higher", "share", 1.0, "swaps in which the regressor finds a face at all")
+
+
+EVALUATORS = {"structure": Evaluator(_structure, tuple(_infos()), frozenset({"regressor"}))}
