@@ -101,7 +101,12 @@ def _discovered() -> dict[tuple[Kind, str], Entry]:
     found: dict[tuple[Kind, str], Entry] = {}
     modules = [module for package in ("models", "metrics") for module in _modules(package)]
     for point in importlib.metadata.entry_points(group="faceswap_bench"):
-        loaded = point.load()
+        try:
+            loaded = point.load()
+        except Exception as error:  # other people's code may fail in any way; the message names whose it is
+            raise UsageError(
+                f"the plugin {point.name!r} ({point.value}) fails to load: {error!r}. Repair it"
+            ) from error
         if isinstance(loaded, ModuleType):
             modules.append(loaded)
     for module in modules:
@@ -163,7 +168,8 @@ def _options_model(thing: Any, given: tuple[str, ...]) -> Any:
     """A pydantic model of the keyword parameters, or the text of what is wrong with the signature."""
     from pydantic import ConfigDict, create_model
 
-    hints = get_type_hints(thing.__init__ if inspect.isclass(thing) else _source_object(thing), include_extras=True)
+    call = thing.__init__ if inspect.isclass(thing) else _source_object(thing)
+    hints = get_type_hints(call, include_extras=True) if inspect.isfunction(call) else {}
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(thing).parameters.items():
         if name in given:

@@ -137,7 +137,7 @@ class _Converter:
         try:
             match tag.removeprefix(TAG):
                 case "str":
-                    return text
+                    return self.text(text, node)
                 case "null":
                     return None
                 case "bool":
@@ -158,6 +158,12 @@ class _Converter:
         name = tag.replace(TAG, "!!")
         raise self.at(node).error(f"{name!r} is not allowed here ({text[:40]!r}). Quote it if a text is meant")
 
+    def text(self, text: str, node: Node) -> str:
+        """Half a surrogate pair can neither be printed nor stored."""
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise self.at(node).error("the text has half of a surrogate pair. Expected whole characters")
+        return text
+
     def mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:
         result: dict[str, Any] = {}
         merged: dict[str, Any] = {}
@@ -171,7 +177,7 @@ class _Converter:
                 continue
             if not isinstance(key_node, ScalarNode) or not str(key_node.tag).startswith(TAG):
                 raise self.at(key_node).error("a key must be a plain word. Expected `key: value`")
-            key = str(key_node.value)
+            key = self.text(str(key_node.value), key_node)
             if key in result:
                 first = self.document.key_at[(*path, key)]
                 raise self.at(key_node).error(f"the key {key!r} is given twice (first in line {first.line}). Keep one")
