@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -138,12 +138,10 @@ def _explained(error: ValidationError, document: Document) -> UsageError:
     place: list[str | int] = []
     value = document.value
     for part in first["loc"]:  # a union also puts the names of its members into `loc`: follow the document instead
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
-            value = value[part]
-        else:
+        inside = isinstance(part, int) and part < len(value) if isinstance(value, list) else part in _keys(value)
+        if not inside:
             continue
+        value = value[part]
         place.append(part)
     if first["type"] in ("missing", "extra_forbidden") and (not place or place[-1] != first["loc"][-1]):
         place.append(first["loc"][-1])
@@ -155,6 +153,10 @@ def _explained(error: ValidationError, document: Document) -> UsageError:
     if first["type"] == "string_pattern_mismatch":
         text = f"{name} cannot be {first['input']!r}. Expected small letters, digits and . _ - (64 at most)"
     return document.where(tuple(place), key=first["type"] == "extra_forbidden").error(text)
+
+
+def _keys(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, dict) else ()
 
 
 def _seeds(document: Document, at: tuple[str, ...], given: int | list[int]) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from harness import registry
 from harness.errors import UsageError
 from harness.settings import Setting, resolve
 from harness.spec import DataSpec, Spec
-from harness.suite import HOME, SCALES, Suite, layers
+from harness.suite import HOME, Suite, layers
 
 PACKAGES = ("harness", "models", "metrics")
 CYCLE = ("far", "mid", "near")  # pair of replicate k under `pair: cycle`: CYCLE[k % 3]
@@ -84,7 +84,6 @@ def trials(
         if setting.dotted in suite.axes:
             raise setting.where.error("this key is an axis of the suite's matrix. Use --only to choose cells")
     hashes = _Hashes(HOME)
-    # a relative order of seeds first: replicate 0 of every cell, then replicate 1
     specs = [(cell, resolve(layers(suite, cell, scale, tuple(overrides)), suite.top)) for cell in suite.cells]
     for cell, spec in specs:
         _buildable(spec, cell.settings[0].where.error if cell.settings else suite.top.error)
@@ -98,11 +97,6 @@ def trials(
         labels = ", ".join(cell.label for cell in suite.cells[:40])
         raise UsageError(f"--only {only}: no trial matches. Expected a glob over: {labels} (or LABEL-sSEED)")
     return found
-
-
-def scale_order(scale: str) -> int:
-    """Position among the scales, for sorting."""
-    return SCALES.index(scale) if scale in SCALES else len(SCALES)
 
 
 def _seeds(suite: Suite, scale: str, wanted: int | None) -> tuple[int, ...]:
@@ -245,8 +239,8 @@ def _imports(file: Path, home: Path, mtime: int, size: int) -> tuple[Path, ...]:
         if parts[0] not in PACKAGES:
             continue
         for end in range(1, len(parts) + 1):
-            base = home.joinpath(*parts[:end])
-            files += [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+            stem = home.joinpath(*parts[:end])
+            files += [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
     return tuple(dict.fromkeys(files))
 
 

@@ -1,0 +1,90 @@
+"""Who runs a trial: a lock with an owner, so that two runners share a suite and a dead one blocks nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import EnvironmentProblem
+
+
+class Busy(EnvironmentProblem):
+    """Another living process works on this trial."""
+
+
+@contextlib.contextmanager
+def claim_trial(folder: Path) -> Iterator[None]:
+    """Hold a trial's folder for this process. Busy when another living process holds it.
+
+    The lock is a file with its owner (process, its start time, machine), not the mere existence of a folder: what a
+    dead process left is taken over. On another machine's lock nothing can be known, so it is respected.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / "owner.json"
+    mine = {"pid": os.getpid(), "started": _start_time(os.getpid()), "host": socket.gethostname(), "since": time.time()}
+    with guarded(folder):
+        owner = _owner(lock)
+        if owner and _alive(owner):
+            who = f"process {owner['pid']} on {owner['host']}"
+            raise Busy(f"{folder.name} is being run by {who}. If that is not so, delete {lock}")
+        temporary = lock.with_suffix(".tmp")
+        temporary.write_text(json.dumps(mine), encoding="utf-8")
+        temporary.replace(lock)
+    try:
+        yield
+    finally:
+        with guarded(folder):
+            if _owner(lock) == mine:
+                lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def guarded(folder: Path) -> Iterator[None]:
+    """Looking at the lock and replacing it are one act; the kernel ends this guard with its process."""
+    with (folder / ".guard").open("a") as stream:
+        try:
+            import fcntl
+        except ImportError:  # no POSIX locks here: two starts in the same millisecond remain possible
+            yield
+            return
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _owner(lock: Path) -> dict[str, Any] | None:
+    try:
+        owner = json.loads(lock.read_bytes())
+        return owner if isinstance(owner, dict) and {"pid", "started", "host"} <= owner.keys() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _alive(owner: Mapping[str, Any]) -> bool:
+    if owner["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(int(owner["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError, OverflowError):
+        return True
+    return _start_time(int(owner["pid"])) == owner["started"]
+
+
+def _start_time(pid: int) -> str | None:
+    """When a process began, in clock ticks since boot (Linux): tells a reused number from the old process.
+
+    None for a process that is gone, or dead and not yet waited for.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *numbers = stat.rpartition(")")[2].split()
+    return None if state == "Z" else numbers[18]
