@@ -89,19 +89,20 @@ def _eyes(names: tuple[str, ...]) -> tuple[int, int]:
 
 def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     seen = _Readings(case)
+    absent = [name for name in (*ANGLES, *EXPRESSIONS, *SLOPES) if name not in seen.names]
+    if absent:
+        raise ValueError(f"the regressor does not read {', '.join(absent)}; it reads {', '.join(seen.names)}")
     yield from _landmarks(case, seen)
     for name in ANGLES:
-        swap, floor = seen.error(name)
-        yield f"{name}_error", swap - floor
+        errors, floor = seen.error(name)
+        yield f"{name}_error", errors - floor
         yield f"{name}_error_floor", floor
 
-    present = [name for name in EXPRESSIONS if name in seen.names]
-    parts = []
-    for name in present:
-        spread = max(float(np.std(seen.true("src", name))), 1e-6)
-        parts.append([error / spread for error in seen.error(name)])
-    swap, floor = np.mean(parts, axis=0)
-    yield "expression_error", swap - floor
+    # Each expression counts in units of its own spread over the poses: (swap or floor, factor, 2M).
+    spreads = [max(float(np.std(seen.true("src", name))), 1e-6) for name in EXPRESSIONS]
+    parts = np.array([seen.error(name) for name in EXPRESSIONS]) / np.array(spreads)[:, None, None]
+    errors, floor = parts.mean(0)
+    yield "expression_error", errors - floor
     yield "expression_error_floor", floor
 
     for name in SLOPES:
@@ -115,12 +116,11 @@ def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             yield f"{prefix}{name}_r2", np.array([r2(found, wanted)])
             yield f"{prefix}{name}_gain", np.array([gain(found, wanted)])
 
-    found = [reading.get("found") for reading in (*seen.swap.values(),)]
-    if any(flags is None for flags in found):
+    flags = [reading["found"] for reading in seen.swap.values() if "found" in reading]
+    if len(flags) < len(DIRECTIONS):
         case.note("detection_rate", "this regressor reads every image and never says that it found no face")
-        yield "detection_rate", np.full(1, np.nan)
-    else:
-        yield "detection_rate", np.concatenate([as_values(flags) for flags in found])
+        flags = [torch.full((1,), float("nan"))]
+    yield "detection_rate", np.concatenate([as_values(found) for found in flags])
 
 
 def _landmarks(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from metrics.case import Case
 
-POSE_NAMES = ("yaw", "pitch", "roll", "smile", "mouth_open", "blink", "brow")
+POSE_NAMES = ("yaw", "pitch", "roll", "smile", "mouth_open", "blink", "brow", "gaze_x", "gaze_y")
 
 
 def poses(count: int, seed: int = 0) -> Tensor:
-    """(count, 7) factors in [-1, 1]; yaw, pitch and roll are in degrees up to 40."""
+    """(count, 9) factors in [-1, 1]; yaw, pitch and roll are in degrees up to 40."""
     factors = torch.rand(count, len(POSE_NAMES), generator=torch.Generator().manual_seed(seed)) * 2 - 1
     factors[:, :3] *= 40
     return factors
