@@ -88,3 +88,9 @@ def _start_time(pid: int) -> str | None:
         return None
     state, *numbers = stat.rpartition(")")[2].split()
     return None if state == "Z" else numbers[18]
+
+
+def held(folder: Path) -> bool:
+    """Whether a living process holds this trial's folder."""
+    owner = _owner(folder / "owner.json")
+    return owner is not None and _alive(owner)

@@ -28,7 +28,7 @@ INDEX_KEYS = ("name", "label", "seed", "pair", "scale", "status", "digest", "sco
 
 @dataclass(frozen=True)
 class Record:
-    """One finished (or failed) trial, as in its record.json; `folder` holds its files. A missing number is an absent key."""
+    """One finished (or failed) trial, as in its record.json; `folder` holds its files. Missing numbers are absent."""
 
     name: str
     label: str
