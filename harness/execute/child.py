@@ -1,0 +1,173 @@
+"""One trial in a process of its own: open the store, train, score, write the record.
+
+Started by `harness.execute.local` as `python -m harness.execute.child JOB.json`. Exit status: 0 when a record was written,
+143 when it was told to stop (a checkpoint remains), 75 when another process holds the trial.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+BUSY, STOPPED = 75, 143
+
+
+class Heartbeat:
+    """status.json of a running trial, written at most once a second; the live table and the hang detector read it."""
+
+    def __init__(self, folder: Path):
+        self.path, self.last, self.began = folder / "status.json", 0.0, time.monotonic()
+        self.first_step: int | None = None
+
+    def __call__(self, phase: str = "train", **values: Any) -> None:
+        from harness.records import write_json
+
+        now = time.monotonic()
+        if phase == "train" and now - self.last < 1.0:
+            return
+        self.last = now
+        step, steps = values.get("step"), values.get("steps")
+        if step and steps:
+            self.first_step = step if self.first_step is None else self.first_step
+            rate = (step - self.first_step) / max(now - self.began, 1e-9)
+            values["eta_s"] = round((steps - step) / rate, 1) if rate > 0 else None
+            if self.first_step == step:
+                self.began = now
+        loss = values.get("loss")
+        values["loss"] = loss if loss is not None and loss == loss else None
+        write_json(self.path, {"phase": phase, "updated": time.time(), **values})
+
+
+def run_trial(job: dict[str, Any]) -> int:
+    """Run the trial of a job description to its record; returns the exit status."""
+    began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    from harness.lock import Busy, claim_trial
+    from harness.records import Ledger, Record
+    from harness.trial import Trial
+
+    trial, root = Trial.from_dict(job["trial"]), Path(job["root"])
+    ledger = Ledger(root / trial.suite)
+    folder = ledger.trial_folder(trial.name)
+    beat = Heartbeat(folder)
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda signum, _: stopping.append(signum))
+    parent = os.getppid()
+    record = Record(
+        name=trial.name, label=trial.label, seed=trial.seed, status="failed", suite=trial.suite, scale=trial.scale,
+        cell=dict(trial.cell), pair=trial.pair, digest=trial.digest, score_digest=trial.score_digest,
+        spec=trial.spec.model_dump(mode="json"), started=started, attempts=job["attempts"],
+    )  # fmt: skip
+    try:
+        with claim_trial(folder):
+            beat("start")
+            done = ledger.read(trial.name)
+            if done and done.status == "done" and done.score_digest == trial.score_digest:
+                return 0
+            try:
+                record = _train_and_score(
+                    trial, record, root, folder, job, beat, lambda: bool(stopping) or os.getppid() != parent, began
+                )
+            except Stopped:
+                return STOPPED
+            except Exception as error:
+                traceback.print_exc()
+                record = replace(record, status=_status_of(error), reason=f"{type(error).__name__}: {error}")
+            finished = datetime.now(UTC).isoformat(timespec="seconds")
+            ledger.write(replace(record, finished=finished, log_tail="" if record.status == "done" else _tail(folder)))
+            (folder / "status.json").unlink(missing_ok=True)
+            return 0
+    except Busy:
+        return BUSY
+
+
+class Stopped(Exception):
+    """Training was interrupted after a checkpoint."""
+
+
+def _status_of(error: Exception) -> str:
+    from harness.train import Diverged, OutOfMemory
+
+    return "diverged" if isinstance(error, Diverged) else "oom" if isinstance(error, OutOfMemory) else "failed"
+
+
+def _train_and_score(trial, record, root, folder, job, beat, stop, began):  # type: ignore[no-untyped-def]
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    from harness import environment, score
+    from harness.checkpoint import read_weights, write_weights
+    from harness.data.store import open_store
+    from harness.train import Interrupted, build_model, train
+
+    device = torch.device(job["device"])
+    store = open_store(trial.spec.data, trial.seed, root)
+    weights = folder / "weights.safetensors"
+    kept = job.get("rescore")
+    if kept:
+        model = build_model(trial.spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.load_state_dict(read_weights(weights, kept["weights_sha256"]))
+        cost, resumed, precision = kept, record.resumed_from, kept["precision"]
+    else:
+        try:
+            trained = train(trial.spec, trial.seed, store, device, folder, beat, stop)
+        except Interrupted as stopped:
+            print(stopped)
+            raise Stopped from stopped
+        for note in trained.notes:
+            print(note)
+        model, resumed, precision = trained.model, trained.resumed_from, trained.precision
+        void = "resumed" if resumed else "smaller micro-batch" if trained.micro_batch else None
+        void = void or ("shares its GPU" if device.type == "cuda" and job["jobs"] > 1 else None)
+        cost = {
+            **score.cost(model, trial.spec, device, precision),
+            "weights_sha256": write_weights(weights, model.state_dict()),
+            "train_images_per_s": {**score.spread(trained.images_per_s), "void": void},
+            "precision": precision, "steps": trained.steps, "batch": trial.spec.optim.batch, "notes": trained.notes,
+            "threads": job["threads"], "jobs": job["jobs"], "device": str(device), "wall_s": {"train": round(trained.seconds, 2)},
+        }  # fmt: skip
+    beat("score")
+    clock = time.monotonic()
+    found = score.score(
+        model, trial.spec, store, device, folder, root / "data" / "references", list(trial.metrics), trial.score_digest
+    )
+    ended = time.monotonic()
+    peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
+    cost["wall_s"] = {**cost["wall_s"], "score": round(ended - clock, 2), "total": round(ended - began, 2)}
+    cost["peak_memory_mb"] = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    from harness.records import write_json
+
+    write_json(folder / "values.json", found.values)
+    done = replace(
+        record, status="done", scores=found.scores, references=found.references, invalid=found.invalid, cost=cost,
+        resumed_from=resumed, environment=environment.capture(),
+        data={"fingerprint": store.fingerprint, "source": trial.spec.data.source, "synthetic": store.synthetic,
+              "truth": store.truth, "frames": {p: len(x) for p, x in store.people.items()},
+              "quarantined": [list(map(str, item)) for item in store.quarantined]},
+    )  # fmt: skip
+    for file in sorted((folder / "checkpoint").glob("step-*")):
+        file.unlink()
+    return done
+
+
+def _tail(folder: Path, lines: int = 30) -> str:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        return "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    faulthandler.enable()
+    sys.exit(run_trial(json.loads(Path(sys.argv[1]).read_text())))

@@ -1,0 +1,221 @@
+"""Trials as child processes of this machine: as many at once as fill the cores, each with a log, a heartbeat and a time limit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import EnvironmentProblem, UsageError
+from harness.execute.child import BUSY
+from harness.lock import held
+from harness.records import Ledger, Record, write_json
+from harness.trial import Trial
+
+TIME_LIMIT_S = {"quick": 3600.0, "standard": 6 * 3600.0, "paper": 72 * 3600.0}
+STALL_S = 900.0  # without a heartbeat for this long a trial counts as hung
+GRACE_S = 8.0  # from the request to stop until a child is killed
+MEMORY_A_TRIAL = 2 * 2**30
+
+
+class Interruption(Exception):
+    """The run was told to stop; the trials under way wrote checkpoints. `signum` is the signal."""
+
+    def __init__(self, signum: int):
+        super().__init__("stopped; the same command continues where it was")
+        self.signum = signum
+
+
+@dataclass
+class _Running:
+    trial: Trial
+    process: subprocess.Popen[bytes]
+    folder: Path
+    began: float
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_jobs(jobs: int | str, device: str, pending: int) -> tuple[int, int]:
+    """(trials at once, threads each). "auto" on a CPU: one single-threaded trial a core, while memory lasts (measured: two trials
+    of one thread finish 1.5 times as much as one of two); on a GPU one at a time, so that its throughput figure stands."""
+    if jobs != "auto":
+        count = int(jobs)
+    elif device.startswith("cuda"):
+        count = 1
+    else:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**33
+        count = max(1, min(cores(), int(memory // MEMORY_A_TRIAL)))
+    count = max(1, min(count, pending or 1))
+    return count, max(1, cores() // count)
+
+
+def choose_device(device: str) -> str:
+    """"auto" is cuda where there is one, else cpu. EnvironmentProblem when cuda is asked for and absent."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise EnvironmentProblem(f"--device {device}: this machine has no usable CUDA device. Use --device cpu")
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device}: expected auto, cpu or cuda")
+    return device
+
+
+def is_done(record: Record | None, trial: Trial, retry_failed: bool) -> bool:
+    """Whether a trial needs no run: it is done under this digest, or it failed and is not to be tried again."""
+    if record is None or record.digest != trial.digest:
+        return False
+    if record.status == "done":
+        return record.score_digest == trial.score_digest
+    return not retry_failed
+
+
+def run_plan(
+    trials: Sequence[Trial],
+    *,
+    root: Path,
+    jobs: int | str = "auto",
+    device: str = "auto",
+    retry_failed: bool = False,
+    timeout_s: float | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> list[Record]:
+    """Run all trials that are not done and return every trial's record, in the order given.
+
+    `tick` is called several times a second (a live table, say). A trial that fails, hangs or dies becomes a record and the others
+    go on. Raises Interruption after SIGINT or SIGTERM, once the children have written their checkpoints.
+    """
+    device = choose_device(device)
+    ledger = Ledger(root / trials[0].suite)
+    waiting = [t for t in trials if not is_done(ledger.read(t.name), t, retry_failed)]
+    count, threads = choose_jobs(jobs, device, len(waiting))
+    setting = {"root": str(root), "device": device, "threads": threads, "jobs": count}
+    running: list[_Running] = []
+    with _signals() as caught:
+        try:
+            while (waiting or running) and not caught:
+                started = False
+                while waiting and len(running) < count:
+                    free = next((t for t in waiting if not held(ledger.trial_folder(t.name))), None)
+                    if free is None:
+                        break  # every trial left is in another runner's hands: look again soon
+                    waiting.remove(free)
+                    if not is_done(ledger.read(free.name), free, retry_failed):
+                        running.append(_start(free, ledger, setting))
+                        started = True
+                for job in [j for j in running if j.process.poll() is not None]:
+                    running.remove(job)
+                    if job.process.returncode == BUSY:
+                        waiting.append(job.trial)
+                    else:
+                        _settle(job, ledger, None)
+                for job in running:
+                    late = _overdue(job, timeout_s or TIME_LIMIT_S.get(job.trial.scale, 6 * 3600.0))
+                    if late:
+                        _kill(job.process)
+                        _settle(job, ledger, late)
+                        running.remove(job)
+                        break
+                waiting = [t for t in waiting if not is_done(ledger.read(t.name), t, retry_failed)]
+                tick()
+                time.sleep(0.05 if started else 0.25)
+        finally:
+            _stop(running, caught)
+    if caught:
+        raise Interruption(caught[0])
+    records = {t.name: ledger.read(t.name) for t in trials}
+    return [record for record in records.values() if record is not None]
+
+
+def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
+    folder = ledger.trial_folder(trial.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = ledger.read(trial.name)
+    rescore = before.cost if before and before.status == "done" and (folder / "weights.safetensors").exists() else None
+    attempts = before.attempts + 1 if before and not rescore else 1
+    job = folder / "job.json"
+    write_json(job, {"trial": trial.to_dict(), "attempts": attempts, "rescore": rescore, **setting})
+    (folder / "status.json").unlink(missing_ok=True)
+    env = {**os.environ, "OMP_NUM_THREADS": str(setting["threads"]), "MKL_NUM_THREADS": str(setting["threads"])}
+    with open(folder / "log.txt", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.execute.child", str(job)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True,
+        )  # fmt: skip
+    return _Running(trial, process, folder, time.time())
+
+
+def _settle(job: _Running, ledger: Ledger, timeout: str | None) -> None:
+    """A child that ended without a record of its own gets one that says how it ended."""
+    (job.folder / "job.json").unlink(missing_ok=True)
+    record = ledger.read(job.trial.name)
+    if timeout is None and record is not None and record.digest == job.trial.digest and job.process.returncode == 0:
+        return
+    code = job.process.returncode
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code} and no record"
+    tail = (job.folder / "log.txt").read_text(errors="replace").splitlines()[-30:]
+    ledger.write(
+        Record(
+            name=job.trial.name, label=job.trial.label, seed=job.trial.seed, suite=job.trial.suite, scale=job.trial.scale,
+            status="timeout" if timeout else "failed", reason=timeout or f"the trial's process was {how}",
+            cell=dict(job.trial.cell), pair=job.trial.pair, digest=job.trial.digest, score_digest=job.trial.score_digest,
+            spec=job.trial.spec.model_dump(mode="json"), log_tail="\n".join(tail),
+        )
+    )  # fmt: skip
+    (job.folder / "status.json").unlink(missing_ok=True)
+
+
+def _overdue(job: _Running, limit: float) -> str | None:
+    age = time.time() - job.began
+    if age > limit:
+        return f"took longer than its limit of {limit:.0f} s"
+    with contextlib.suppress(OSError):
+        age = min(age, time.time() - (job.folder / "status.json").stat().st_mtime)
+    return f"gave no sign of life for {age:.0f} s" if age > STALL_S else None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _stop(running: list[_Running], caught: list[int]) -> None:
+    """Ask the children to checkpoint and leave; kill what has not left after the grace, or at once on a second signal."""
+    for job in running:
+        with contextlib.suppress(ProcessLookupError):
+            job.process.terminate()
+    end = time.monotonic() + GRACE_S
+    while any(j.process.poll() is None for j in running) and time.monotonic() < end and len(caught) < 2:
+        time.sleep(0.02)
+    for job in running:
+        if job.process.poll() is None:
+            _kill(job.process)
+        (job.folder / "status.json").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list for the length of the block."""
+    caught: list[int] = []
+    try:
+        old = {s: signal.signal(s, lambda signum, _: caught.append(signum)) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: the caller keeps its own handlers
+        old = {}
+    try:
+        yield caught
+    finally:
+        for signum, handler in old.items():
+            signal.signal(signum, handler)

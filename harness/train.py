@@ -1,0 +1,268 @@
+"""The training loop: one for every variant.
+
+Two people, one encoder pass, one decoder each; a weighted list of loss terms; one Adam whose parameter groups do what three
+Adams would. To resume, call it again with the same folder: the random state is re-derived from (seed, stream, step) at every
+step, so a checkpoint holds only weights, moments and the step.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness import checkpoint, registry
+from harness.data.batches import BatchSource
+from harness.data.store import FaceStore
+from harness.data.streams import stream_seed
+from harness.preview import Preview
+from harness.records import write_atomic
+from harness.spec import OptimSpec, Spec
+from models.losses import Step
+from models.swapper import PEOPLE, Swapper
+
+BLOCK = 20  # steps timed together: one reading of the clock a step would cost a device synchronisation
+CHECKPOINT_S = 20.0
+
+
+class Diverged(Exception):
+    """A loss term or a gradient is no longer finite. The message names step and term."""
+
+
+class Interrupted(Exception):
+    """The loop was asked to stop; a checkpoint has been written."""
+
+
+class OutOfMemory(Exception):
+    """A single image of each person does not fit."""
+
+
+@dataclass
+class Trained:
+    """What training leaves behind: the model (in eval mode), and what is to be known of the run."""
+
+    model: Swapper
+    steps: int
+    seconds: float
+    precision: str
+    images_per_s: list[float] = field(default_factory=list)  # one value a block of steps, both people counted
+    resumed_from: int | None = None
+    micro_batch: int | None = None  # set when memory forced accumulation
+    notes: list[str] = field(default_factory=list)
+
+
+def total_steps(spec: Spec, steps_per_epoch: int) -> int:
+    """Optimiser steps of a trial: `optim.steps`, or else epochs times steps an epoch."""
+    return spec.optim.steps or spec.optim.epochs * steps_per_epoch
+
+
+def build_model(spec: Spec) -> Swapper:
+    """The variant of a spec with its options, freshly initialised from torch's global generator."""
+    return registry.get("variant", spec.model.variant).object(size=spec.data.size, **spec.model.options)
+
+
+def build_losses(spec: Spec) -> list[tuple[str, float, Callable[[Step], Tensor]]]:
+    """(name, weight, term) of every loss whose weight is not zero."""
+    return [
+        (name, term.weight, registry.get("loss", name).object(**term.options))
+        for name, term in spec.loss.items()
+        if term.weight > 0
+    ]
+
+
+def train(
+    spec: Spec,
+    seed: int,
+    store: FaceStore,
+    device: torch.device,
+    folder: Path,
+    report: Callable[..., None] = lambda **_: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """Train one trial to its end, resuming from `folder`/checkpoint when there is one.
+
+    `report` receives step, steps, images_per_s, loss; `stop` is asked once a step. Raises Diverged, Interrupted, OutOfMemory.
+    """
+    optim = spec.optim
+    source = BatchSource(store, spec.data, optim.batch, seed, device)
+    steps = total_steps(spec, source.steps_per_epoch)
+    torch.manual_seed(stream_seed(seed, "init", 0))
+    model = build_model(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    terms = build_losses(spec)
+    optimiser = _adam(model, optim, device)
+    kept = checkpoint.load(folder / "checkpoint")
+    start, history = _resume(kept, model, optimiser, folder) if kept and kept.meta else (0, [])
+    precision = kept.meta["precision"] if kept and kept.meta else choose_precision(optim, model, source, terms, device)
+    done = Trained(model, steps, kept.meta["seconds"] if kept and kept.meta else 0.0, precision)
+    done.resumed_from = start or None
+    done.notes += [f"damaged checkpoint passed over: {name}" for name in kept.damaged] if kept else []
+    preview = Preview(store, spec, folder, device)
+    moments = {1} | {round(steps * k / spec.score.previews) for k in range(1, spec.score.previews + 1)}
+    log_every = BLOCK * max(1, steps // (100 * BLOCK))
+    parts, saved = 1, time.monotonic()
+    mark, mark_step = time.perf_counter(), start
+
+    for number in range(start, steps):
+        batch = source.at(number)
+        for group in optimiser.param_groups:
+            group["lr"] = group["base_lr"] * lr_factor(optim, number, steps)
+        while True:
+            try:
+                torch.manual_seed(stream_seed(seed, "init", number + 1))
+                values, norms = _step(model, terms, optimiser, batch, (number, steps), parts, precision, optim.clip)
+                break
+            except torch.OutOfMemoryError as error:
+                optimiser.zero_grad(set_to_none=True)
+                if parts >= optim.batch:
+                    raise OutOfMemory(f"one image of each person does not fit: {error}") from error
+                parts = min(2 * parts, optim.batch)
+                done.micro_batch = math.ceil(optim.batch / parts)
+                done.notes.append(f"out of memory at step {number}: micro-batch {done.micro_batch}, batch unchanged")
+        count, stopping = number + 1, stop()
+        ends_block = count % BLOCK == 0 or count in moments or count == steps or stopping
+        if ends_block or device.type == "cpu":  # on a GPU this is a host synchronisation: once a block
+            _check_finite(values, norms, number)
+        if not ends_block:
+            continue
+        seconds = time.perf_counter() - mark
+        done.seconds += seconds
+        if count - mark_step == BLOCK:
+            done.images_per_s.append(2 * optim.batch * BLOCK / seconds)
+        total = sum(weight * float(values[name]) for name, weight, _ in terms)
+        if count % log_every == 0 or count in moments:
+            row: dict[str, Any] = {"step": count, "images": 2 * optim.batch * count, "seconds": round(done.seconds, 3)}
+            row |= {"loss": {name: float(v) for name, v in values.items()}, "total": total}
+            row |= {"grad_norm": {k: float(v) for k, v in norms.items()}, "lr": optimiser.param_groups[-1]["lr"]}
+            history.append(row | (preview.take(model, count) if count in moments else {}))
+        if stopping or count == steps or time.monotonic() - saved > CHECKPOINT_S:
+            meta = {"step": count, "seconds": done.seconds, "precision": precision, "history": history}
+            checkpoint.save(folder / "checkpoint", _state(model, optimiser), meta)
+            write_history(folder, history)
+            saved = time.monotonic()
+        report(step=count, steps=steps, loss=total, images_per_s=done.images_per_s[-1] if done.images_per_s else None)
+        if stopping and count < steps:
+            raise Interrupted(f"stopped after step {count} of {steps}")
+        mark, mark_step = time.perf_counter(), count
+    model.eval()
+    return done
+
+
+def _step(
+    model: Swapper,
+    terms: list[tuple[str, float, Callable[[Step], Tensor]]],
+    optimiser: torch.optim.Optimizer,
+    batch: dict[str, tuple[Tensor, Tensor]],
+    at: tuple[int, int],
+    parts: int,
+    precision: str,
+    clip: float,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """One optimiser step, over `parts` micro-batches: loss values by term and gradient norms by network (before clipping)."""
+    model.train()
+    sums: dict[str, Tensor] = {}
+    chunks = {p: list(zip(*(part.chunk(parts) for part in batch[p]), strict=True)) for p in PEOPLE}
+    for pieces in zip(*(chunks[p] for p in PEOPLE), strict=True):
+        step = forward(model, dict(zip(PEOPLE, pieces, strict=True)), at, precision)
+        share = len(step.z[PEOPLE[0]]) / len(batch[PEOPLE[0]][0])
+        values = {name: share * term(step) for name, _, term in terms}
+        torch.stack([weight * values[name] for name, weight, _ in terms]).sum().backward()
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + value.detach()
+    norms = {
+        name: nn.utils.clip_grad_norm_(group, clip if clip > 0 else math.inf)
+        for name, group in model.clip_groups().items()
+    }
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return sums, norms
+
+
+def forward(
+    model: Swapper, batch: dict[str, tuple[Tensor, Tensor]], at: tuple[int, int], precision: str
+) -> Step:
+    """Both people through the encoder in one pass, then each through his own decoder. `batch`: (B, 4, H, W) input and target."""
+    inputs = {p: batch[p][0][:, :3] for p in PEOPLE}
+    x = torch.cat([inputs[p] for p in PEOPLE]).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        latent = model.encode(x)
+        z = latent.sample() if model.sample else latent.mu
+        by_person = {name: dict(zip(PEOPLE, t.chunk(2), strict=True)) for name, t in
+                     (("z", z), ("mu", latent.mu), ("logvar", latent.logvar))}  # fmt: skip
+        rec = {p: model.decode(by_person["z"][p], p) for p in PEOPLE}
+    target = {p: batch[p][1][:, :3] for p in PEOPLE}
+    alpha = {p: batch[p][1][:, 3:] for p in PEOPLE}
+    return Step(inputs, target, alpha, rec, by_person["mu"], by_person["logvar"], by_person["z"], *at, model)
+
+
+def lr_factor(optim: OptimSpec, number: int, steps: int) -> float:
+    """Factor on the learning rate at step `number`: linear warm-up, then constant or a half cosine to 0."""
+    if number < optim.warmup:
+        return (number + 1) / optim.warmup
+    if optim.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (number - optim.warmup) / max(1, steps - optim.warmup)))
+
+
+def choose_precision(
+    optim: OptimSpec, model: Swapper, source: BatchSource, terms: list, device: torch.device
+) -> str:
+    """`optim.precision`, or for "auto" the faster of bf16 and fp32 in a short probe (some CPUs are slow in bf16)."""
+    if optim.precision != "auto":
+        return optim.precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    batch, kept, best = source.at(0), {k: v.clone() for k, v in model.state_dict().items()}, {}
+    for _ in range(2):  # the first round warms the kernels up; batch norm's statistics are put back below
+        for precision in ("fp32", "bf16"):
+            began = time.perf_counter()
+            step = forward(model, batch, (0, 1), precision)
+            torch.stack([weight * term(step) for _, weight, term in terms]).sum().backward()
+            best[precision] = time.perf_counter() - began
+            model.zero_grad(set_to_none=True)
+    model.load_state_dict(kept)
+    return min(best, key=lambda precision: best[precision])
+
+
+def write_history(folder: Path, history: list[dict[str, Any]]) -> None:
+    """history.jsonl, one row a logged step, replaced as a whole so that a reader never sees a torn line."""
+    write_atomic(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history).encode())
+
+
+def _adam(model: Swapper, optim: OptimSpec, device: torch.device) -> torch.optim.Adam:
+    rates = {"vae": optim.lr * optim.vae_lr, "body": optim.lr}
+    groups = [{"params": list(ps), "lr": rates[name], "base_lr": rates[name]} for name, ps in model.rate_groups()]
+    return torch.optim.Adam([g for g in groups if g["params"]], betas=optim.betas, fused=device.type in ("cpu", "cuda"))
+
+
+def _check_finite(values: dict[str, Tensor], norms: dict[str, Tensor], number: int) -> None:
+    found = {f"loss term {name}": v for name, v in values.items()} | {f"gradient of {k}": v for k, v in norms.items()}
+    if not bool(torch.isfinite(torch.stack([v.float().reshape(()) for v in found.values()])).all()):
+        bad = [name for name, v in found.items() if not math.isfinite(float(v))]
+        raise Diverged(f"not finite at step {number}: {', '.join(bad)}")
+
+
+def _state(model: Swapper, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{key}": value for key, value in state.items()}
+    return tensors
+
+
+def _resume(
+    kept: checkpoint.Checkpoint, model: Swapper, optimiser: torch.optim.Optimizer, folder: Path
+) -> tuple[int, list[dict[str, Any]]]:
+    model.load_state_dict({k.removeprefix("model."): v for k, v in kept.tensors.items() if k.startswith("model.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in kept.tensors.items():
+        if name.startswith("adam."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return kept.meta["step"], kept.meta["history"]

@@ -1,0 +1,122 @@
+"""Bottlenecks: from the encoder's feature map to the latent's mean and log-variance, and back to the decoder's feature map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.upsample import UPSAMPLERS, norm_layer
+
+
+def resample_matrix(n_in: int, n_out: int) -> Tensor:
+    """Anti-aliased linear resampling of n_in samples to n_out as an (n_out, n_in) matrix; rows sum to 1."""
+    eye = torch.eye(n_in).view(1, n_in, n_in, 1)
+    rows = nn.functional.interpolate(eye, size=(n_out, 1), mode="bilinear", align_corners=False, antialias=True)
+    return rows.view(n_in, n_out).T.contiguous()
+
+
+class Resample(nn.Module):
+    """(B, C, h, w) -> (B, C, h', w') by fixed separable anti-aliased linear weights.
+
+    Written as two matrix products on the channels-last layout: deterministic in the backward pass on CUDA too, which bilinear
+    interpolation is not.
+    """
+
+    rows: Tensor
+    cols: Tensor
+
+    def __init__(self, size_in: tuple[int, int], size_out: tuple[int, int]):
+        super().__init__()
+        self.register_buffer("rows", resample_matrix(size_in[0], size_out[0]), persistent=False)
+        self.register_buffer("cols", resample_matrix(size_in[1], size_out[1]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        y = self.rows.to(x.dtype) @ x.permute(0, 2, 3, 1).reshape(b, h, w * c)  # (B, h', w*C)
+        y = self.cols.to(x.dtype) @ y.reshape(-1, w, c)  # (B*h', w', C)
+        return y.view(b, self.rows.shape[0], self.cols.shape[0], c).permute(0, 3, 1, 2)
+
+
+class GridDown(nn.Module):
+    """(B, c_in, s, s) -> (B, c_out, gh, gw): resample to (3gh, 3gw), then a 3x3 convolution of stride 3.
+
+    The parameters do not depend on the grid, so that across a sweep only the number of cells differs. Averaging the map down to
+    the grid instead would blur eyes and mouth away before the latent sees them.
+    """
+
+    def __init__(self, c_in: int, c_out: int, size: int, grid: tuple[int, int]):
+        super().__init__()
+        self.resample = Resample((size, size), (3 * grid[0], 3 * grid[1]))
+        self.conv = nn.Conv2d(c_in, c_out, 3, stride=3)
+        self.act = nn.LeakyReLU(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.conv(self.resample(x)))
+
+
+class GridUp(nn.Module):
+    """(B, c_in, gh, gw) -> (B, c_out, s, s): a transposed convolution of stride 3, then resampling; the mirror of `GridDown`."""
+
+    def __init__(self, c_in: int, c_out: int, size: int, grid: tuple[int, int], norm: str = "batch"):
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(c_in, c_out, 3, stride=3)
+        self.resample = Resample((3 * grid[0], 3 * grid[1]), (size, size))
+        self.norm = norm_layer(norm, c_out)
+        self.act = nn.LeakyReLU(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.resample(self.conv(x))))
+
+
+def strided_down(c_in: int, c_mid: int, c_out: int) -> nn.Sequential:
+    """The reference bottleneck: s -> s/2 (kernel 4, stride 2, padding 1) -> (s/2 - 4)/2 + 1 (kernel 4, stride 2, padding 0)."""
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_mid, 4, 2, 1), nn.LeakyReLU(0.1), nn.Conv2d(c_mid, c_out, 4, 2, 0), nn.LeakyReLU(0.1)
+    )
+
+
+class Uneven(nn.Module):
+    """The first upsampling of the reference topology, g -> 2g + 2 (3 -> 8, 7 -> 16).
+
+    `convt` does it by kernel 4, stride 2, padding 0; the others upsample by 2 in their own manner (nearest directly to the final
+    size) and pixel shuffles are then resampled from 2g to 2g + 2.
+    """
+
+    def __init__(self, kind: str, c_in: int, c_out: int, grid: int):
+        super().__init__()
+        out = 2 * grid + 2
+        self.kind, self.out = kind, out
+        self.layer: nn.Module
+        if kind == "convt":
+            self.layer = nn.ConvTranspose2d(c_in, c_out, 4, 2, 0)
+        elif kind in ("resize", "bilinear"):
+            self.layer = nn.Conv2d(c_in, c_out, 3, padding=1)
+        else:
+            self.layer = nn.Sequential(UPSAMPLERS[kind](c_in, c_out), Resample((2 * grid, 2 * grid), (out, out)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "resize":
+            x = nn.functional.interpolate(x, size=(self.out, self.out), mode="nearest")
+        elif self.kind == "bilinear":
+            x = nn.functional.interpolate(x, size=(self.out, self.out), mode="bilinear", align_corners=False)
+        return self.layer(x)
+
+
+class GaussianHead(nn.Module):
+    """(B, C, h, w) -> mean and log-variance, each (B, C_latent, h, w), by two convolutions.
+
+    `logvar_start` sets the initial log-variance (its convolution starts near zero): a start near 0 drowns the mean in unit noise
+    and starves short runs; -6 lets them begin as a plain autoencoder and pay for the noise as the KL term asks for it.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 3, logvar_start: float = 0.0):
+        super().__init__()
+        self.mu = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2)
+        self.logvar = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2)
+        assert self.logvar.bias is not None
+        with torch.no_grad():
+            self.logvar.weight.mul_(0.1)
+            self.logvar.bias.fill_(logvar_start)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mu(x), self.logvar(x).clamp(-20.0, 8.0)

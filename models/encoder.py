@@ -1,0 +1,24 @@
+"""The encoder body: stride-2 convolutions from the picture down to a small feature map."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.upsample import norm_layer
+
+
+class EncoderBody(nn.Module):
+    """(B, 3, S, S) -> (B, channels[-1], S / 2^n, S / 2^n) by n = len(channels) convolutions (kernel 4, stride 2, padding 1).
+
+    The reference body at S = 256 has channels (32, 64, 128, 256) and ends at 16x16.
+    """
+
+    def __init__(self, channels: tuple[int, ...], norm: str = "none"):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for c_in, c_out in zip((3, *channels), channels, strict=False):
+            layers += [nn.Conv2d(c_in, c_out, 4, 2, 1), norm_layer(norm, c_out), nn.LeakyReLU(0.1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)

@@ -1,0 +1,139 @@
+"""Training objectives. A loss is a class: its constructor's keywords are the options of a suite, calling it gives a scalar.
+
+Every term reads one `Step`; weights live in the suite. Terms are means, so that their size does not depend on resolution or batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.swapper import Swapper
+
+
+@dataclass
+class Step:
+    """What one training step knows. Pictures are display values in [0, 1]; dictionaries are keyed by person ("src", "dst").
+
+    inputs, target, rec: (B, 3, H, W) pictures encoded, asked for, and decoded by the person's own decoder; alpha: (B, 1, H, W)
+    matte of the target; mu, logvar, z: (B, C, h, w); number: index of this step of `total`; model: for terms that decode more.
+    """
+
+    inputs: dict[str, Tensor]
+    target: dict[str, Tensor]
+    alpha: dict[str, Tensor]
+    rec: dict[str, Tensor]
+    mu: dict[str, Tensor]
+    logvar: dict[str, Tensor]
+    z: dict[str, Tensor]
+    number: int
+    total: int
+    model: Swapper
+
+
+def over_people(step: Step, term) -> Tensor:
+    """The mean of `term(person)` over the people of a step."""
+    people = list(step.rec)
+    return torch.stack([term(person) for person in people]).mean()
+
+
+class FaceL1:
+    """Face-weighted L1: mean |error| over face pixels (alpha > 0.9) plus `background` times that over the other pixels.
+
+    Each mean is over its own pixel count, over the whole batch.
+    """
+
+    def __init__(self, background: float = 0.1):
+        self.background = background
+
+    def __call__(self, step: Step) -> Tensor:
+        return over_people(step, lambda p: self.of(step.rec[p], step.target[p], step.alpha[p]))
+
+    def of(self, rec: Tensor, target: Tensor, alpha: Tensor) -> Tensor:
+        """(B, 3, H, W) twice and (B, 1, H, W) -> scalar."""
+        error = (rec - target).abs().mean(dim=1, keepdim=True)
+        face = (alpha > 0.9).to(error.dtype)
+        inside = (error * face).sum() / face.sum().clamp_min(1.0)
+        outside = (error * (1 - face)).sum() / (1 - face).sum().clamp_min(1.0)
+        return inside + self.background * outside
+
+
+class L1:
+    """Unweighted twin of the face-weighted L1: mean |error| over all pixels."""
+
+    def __call__(self, step: Step) -> Tensor:
+        return over_people(step, lambda p: (step.rec[p] - step.target[p]).abs().mean())
+
+
+class Gradient:
+    """Multi-scale gradient difference: mean |difference of horizontal and vertical differences| over `levels` octaves.
+
+    A cheap perceptual term without pretrained weights: it asks for edges where the target has edges (after Mathieu et al. 2016).
+    """
+
+    def __init__(self, levels: int = 3):
+        self.levels = levels
+
+    def __call__(self, step: Step) -> Tensor:
+        return over_people(step, lambda p: self.of(step.rec[p] - step.target[p]))
+
+    def of(self, error: Tensor) -> Tensor:
+        """Error picture (B, 3, H, W) -> scalar; differences are linear, so the difference of gradients is taken on the error."""
+        total = error.new_zeros(())
+        for level in range(self.levels):
+            if level:
+                error = nn.functional.avg_pool2d(error, 2)
+            total = total + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+        return total / self.levels
+
+
+class KL:
+    """KL(q || N(0, I)) averaged over latent elements, in nats an element.
+
+    `free_bits`: elements under this many nats cost nothing more (Kingma et al. 2016). `ramp`: the fraction of the run over which
+    the term grows linearly from 0 to its weight.
+    """
+
+    def __init__(self, free_bits: float = 0.0, ramp: float = 0.0):
+        self.free_bits, self.ramp = free_bits, ramp
+
+    def __call__(self, step: Step) -> Tensor:
+        scale = min(1.0, (step.number + 1) / (self.ramp * step.total)) if self.ramp > 0 else 1.0
+        return scale * over_people(step, lambda p: self.of(step.mu[p], step.logvar[p]))
+
+    def of(self, mu: Tensor, logvar: Tensor) -> Tensor:
+        """Mean and log-variance (B, C, h, w) -> scalar."""
+        nats = 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar)
+        if self.free_bits > 0:
+            nats = nats.mean(dim=0).clamp_min(self.free_bits)
+        return nats.mean()
+
+
+class LatentStatistics:
+    """Statistical latent L2: MSE of the batch means of z_src and z_dst plus MSE of their batch variances, a (C, h, w) position."""
+
+    def __call__(self, step: Step) -> Tensor:
+        a, b = (step.z[p] for p in ("src", "dst"))
+        means = (a.mean(dim=0) - b.mean(dim=0)).square().mean()
+        if len(a) < 2:
+            return means
+        return means + (a.var(dim=0) - b.var(dim=0)).square().mean()
+
+
+class LatentPositional:
+    """Positional latent L2, the known-bad twin: MSE of z_src[i] against z_dst[i], though the two pictures share nothing but i."""
+
+    def __call__(self, step: Step) -> Tensor:
+        return (step.z["src"] - step.z["dst"]).square().mean()
+
+
+LOSSES = {
+    "face_l1": FaceL1,
+    "l1": L1,
+    "gradient": Gradient,
+    "kl": KL,
+    "latent_statistics": LatentStatistics,
+    "latent_positional": LatentPositional,
+}
