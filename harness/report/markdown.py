@@ -1,0 +1,84 @@
+"""The report as Markdown, for a pull request: the same tables as the page, without its pictures and plots."""
+
+from __future__ import annotations
+
+import re
+
+from harness.report import tables
+from harness.report.answer import answer, by_cells, fit_transition
+from harness.report.numbers import Numbers
+from harness.report.page import METHOD, SIGNS, is_synthetic, scale
+from harness.report.wording import label
+
+
+def escape(text: object) -> str:
+    """Text that Markdown shows as it is: no markup, no HTML, no table break, one line."""
+    return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", " ".join(str(text).split())).replace("&", "&amp;")
+
+
+def _table(grid: tables.Grid) -> list[str]:
+    lines = [f"| {' | '.join(map(escape, grid.head))} |", "|" + " --- |" * len(grid.head)]
+    return [*lines, *(f"| {' | '.join(map(escape, row))} |" for row in grid.rows), ""]
+
+
+def _folded(title: str, lines: list[str]) -> list[str]:
+    return [f"<details><summary>{title}</summary>", "", *lines, "</details>", ""]
+
+
+def markdown(numbers: Numbers) -> str:
+    """The whole report as one Markdown text."""
+    table = numbers.table
+    size = scale(table.plan)
+    lines = [f"# {escape(table.plan.get('question') or table.suite)}", ""]
+    about = f"Suite **{escape(table.suite)}**, scale **{escape(size['name'])}**"
+    about += f": {size['text']}" if size["text"] else ""
+    about += f" ({escape(size['reason'])})" if size["reason"] else ""
+    lines += [f"{about}." + (" Synthetic faces, drawn by a program." if is_synthetic(numbers) else ""), ""]
+    for sentence in answer(numbers):
+        lines += [escape(sentence), ""]
+    lines += ["## May it be believed?", ""]
+    checks = [[SIGNS[c.state][0], c.name, c.value, c.detail] for c in tables.validity(numbers)]
+    lines += _table(tables.Grid(["", "what", "value", "note"], checks))
+    lost = [[f["name"], f["status"], f["reason"]] for f in tables.failures(table)]
+    if lost:
+        lines += ["### Trials without a result", "", *_table(tables.Grid(["trial", "status", "reason"], lost))]
+    lines += ["## Decision table", "", *_table(_decision(numbers))]
+    references = tables.references(numbers)
+    if references.rows:
+        lines += _table(references)
+    lines += [METHOD, ""]
+    found = fit_transition(numbers)
+    if found is not None:
+        metric, fit = found
+        lines += ["## A step or a slope?", "", escape(f"{label(metric).title}: {fit.verdict}: {fit.reason}."), ""]
+        lines += _table(tables.transition(fit)) if fit.curves else []
+    lattice = tables.lattice(numbers)
+    if lattice.rows:
+        lines += ["## Checkerboard", "", "‡ marks a mean above 3 dB.", "", *_table(lattice)]
+    configuration = tables.configuration(table)
+    if configuration.rows:
+        lines += _folded("What differs from the baseline", _table(configuration))
+    lines += _folded("All metrics", _table(tables.all_metrics(numbers)))
+    lines += _folded("All trials", _table(tables.trials(table)))
+    lines += _folded("Environment", _table(tables.environment(table)))
+    lines += ["## Do it again", "", *(f"    {line}" for line in str(table.plan.get("command") or "").splitlines()), ""]
+    return "\n".join(lines)
+
+
+def _decision(numbers: Numbers) -> tables.Grid:
+    cells = by_cells(numbers.table)
+    infos = [label(metric) for metric in numbers.headlines()]
+    heads = ["variant", *(["cells"] if cells else []), "n"]
+    heads += [
+        " ".join(t for t in (info.title, info.arrow, f"({info.unit})" if info.unit else "") if t) for info in infos
+    ]
+    rows = []
+    for row in tables.decision(numbers):
+        name = row.label + (" (baseline)" if row.baseline else "") + (" ◆" if row.pareto else "")
+        n = str(row.done) if row.done == row.planned else f"{row.done} of {row.planned}"
+        texts = [name, *([row.cells] if cells else []), n]
+        for cell in row.values:
+            delta = f"; Δ {cell.delta} {cell.mark} {cell.verdict}" if cell.delta else ""
+            texts.append(f"{cell.value} {cell.bounds}{delta}".replace(" ;", ";").strip())
+        rows.append(texts)
+    return tables.Grid(heads, rows)

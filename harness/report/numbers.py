@@ -1,0 +1,114 @@
+"""Estimates from a table: a variant's mean with its interval, and its paired difference to the baseline."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness import stats
+from harness.report.load import Array, Key, Table, Variant
+from harness.report.wording import HEADLINES, label
+from harness.stats import Interval, SignFlip
+
+NOTHING = Interval(math.nan, math.nan, math.nan, 0, 0)
+REFERENCES = {
+    "oracle": "exact swap (oracle)",
+    "copy": "copy of the driver",
+    "mean_face": "mean face of the target",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Variant minus reference variant, paired by replicate and image."""
+
+    interval: Interval
+    test: SignFlip
+    verdict: str  # better | worse | higher | lower | no clear difference | ""
+
+
+@dataclass
+class Numbers:
+    """All estimates of one table, each computed once; every one has its own random generator named after it."""
+
+    table: Table
+    _means: dict[tuple[str, str], Interval] = field(default_factory=dict)
+
+    def groups(self, variant: Variant, metric: str) -> dict[Key, Array]:
+        found = {key: trial.values(metric) for key, trial in variant.done.items()}
+        return {key: values for key, values in found.items() if np.isfinite(values).any()}
+
+    def mean(self, variant: Variant, metric: str) -> Interval:
+        """Mean over replicates with its 95 % interval."""
+        key = (variant.label, metric)
+        if key not in self._means:
+            rng = stats.generator(self.table.suite, variant.label, metric)
+            self._means[key] = stats.mean_interval(list(self.groups(variant, metric).values()), rng)
+        return self._means[key]
+
+    def replicates(self, variant: Variant, metric: str) -> dict[Key, float]:
+        """One mean for each replicate."""
+        return {key: float(np.nanmean(values)) for key, values in self.groups(variant, metric).items()}
+
+    def middle(self, variant: Variant, metric: str) -> float:
+        """Interquartile mean of all per-image values."""
+        groups = list(self.groups(variant, metric).values())
+        return stats.interquartile_mean(np.concatenate(groups)) if groups else math.nan
+
+    def difference(self, variant: Variant, other: Variant, metric: str) -> Difference:
+        """variant - other over the replicates that both have, whose images are the same ones."""
+        ours, theirs = self.groups(variant, metric), self.groups(other, metric)
+        shared = [key for key in ours if key in theirs]
+        a, b = [ours[k] for k in shared], [theirs[k] for k in shared]
+        rng = stats.generator(self.table.suite, variant.label, other.label, metric)
+        interval = stats.paired_interval(a, b, rng) if shared else NOTHING
+        each = [float(np.nanmean(d)) for d in stats.paired_differences(a, b) if np.isfinite(d).any()]
+        return Difference(interval, stats.sign_flip(each, rng), _verdict(interval, label(metric).direction))
+
+    def reference(self, name: str, metric: str) -> float:
+        """Mean over all done trials of what a reference (oracle, copy, mean face) scores; NaN when none does."""
+        found = [(t.part("references").get(name) or {}).get(metric) for t in self.table.done]
+        known = [float(v) for v in found if v is not None and math.isfinite(v)]
+        return float(np.mean(known)) if known else math.nan
+
+    def headlines(self, most: int = 7) -> list[str]:
+        """Metrics of the decision table: those that the plan names, then the usual ones, as far as they exist."""
+        have = set(self.table.metrics())
+        invalid = {name for trial in self.table.done for name in trial.part("invalid")}
+        wanted = [*HEADLINES[:3], *(self.table.plan.get("metrics") or []), *HEADLINES[3:]]
+        usable = [name for name in dict.fromkeys(wanted) if name in have or name in invalid]
+        return [name for name in usable if any(self.groups(v, name) for v in self.table.variants)][:most]
+
+    @property
+    def primary(self) -> str | None:
+        """The metric that the answer speaks of."""
+        names = self.headlines()
+        return next(
+            (n for n in ("identity_transfer", "identity_transfer_embed") if n in names), next(iter(names), None)
+        )
+
+    def pareto(self, gain: str, loss: str) -> set[str]:
+        """Labels of variants that no other one beats in both metrics (means only)."""
+        sign = [-1.0 if label(m).direction == "lower" else 1.0 for m in (gain, loss)]
+        points = {
+            v.label: (sign[0] * self.mean(v, gain).mean, sign[1] * self.mean(v, loss).mean) for v in self.table.variants
+        }
+        points = {k: p for k, p in points.items() if all(map(math.isfinite, p))}
+        return {
+            name
+            for name, (x, y) in points.items()
+            if not any(a >= x and b >= y and (a, b) != (x, y) for a, b in points.values())
+        }
+
+
+def _verdict(interval: Interval, direction: str) -> str:
+    if not interval.known:
+        return ""
+    if not interval.excludes_zero:
+        return "no clear difference"
+    up = interval.low > 0
+    if direction == "none":
+        return "higher" if up else "lower"
+    return "better" if up == (direction == "higher") else "worse"

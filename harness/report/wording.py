@@ -1,0 +1,146 @@
+"""How metrics are called, which way is better, and how numbers are written."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+ARROW = {"higher": "↑", "lower": "↓", "none": ""}
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a reader needs of one metric. ``decimals`` is how many are written."""
+
+    name: str
+    title: str
+    direction: str = "none"  # higher | lower | none
+    unit: str = ""
+    decimals: int | None = None
+    description: str = ""
+
+    @property
+    def arrow(self) -> str:
+        return ARROW[self.direction]
+
+    @property
+    def better(self) -> str:
+        return {"higher": "higher is better", "lower": "lower is better", "none": ""}[self.direction]
+
+    def write(self, value: float) -> str:
+        return number(value, self.decimals)
+
+    def interval(self, low: float, high: float) -> str:
+        return f"[{self.write(low)}, {self.write(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def number(value: float | None, decimals: int | None = None) -> str:
+    """Plain text of a number: fixed decimals, or three significant digits; a true minus sign; an en dash for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if decimals is None:
+        size = math.floor(math.log10(abs(value))) if value else 0
+        decimals = max(0, 2 - size)
+    text = f"{value:,.{decimals}f}"
+    if text.startswith("-"):
+        text = "−" + text[1:] if any(c in "123456789" for c in text) else text[1:]
+    return text
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+_KNOWN = {
+    label.name: label
+    for label in (
+        Label("identity_transfer", "Identity transfer", "higher", "", 3, "0 = copy of the driver, 1 = the exact swap"),
+        Label("off_axis", "Off-axis residual", "lower", "", 3, "what is neither driver nor truth: blur, collapse"),
+        Label("leak_gap", "Leak gap", "lower", "", 3, "0 = as good as self-reconstruction, 1 = a copy"),
+        Label("swap_error", "Swap error", "lower", "", 4, "L1 distance of the swap to the exact truth, in the face"),
+        Label("swap_ratio", "Swap / reconstruction error", "lower", "×", 2, "swap error over reconstruction error"),
+        Label("identity_transfer_embed", "Identity transfer (embedding)", "higher", "", 3, "the same, by a recogniser"),
+        Label("off_axis_embed", "Off-axis residual (embedding)", "lower", "", 3),
+        Label("id_cos_target", "Similarity to target", "higher", "", 3),
+        Label("id_cos_driver", "Similarity to driver", "lower", "", 3),
+        Label("id_retrieval", "Retrieval of target", "higher", "", 3),
+        Label("id_tar", "Verification (TAR)", "higher", "", 3),
+        Label("identity_variance_share", "Identity share of latent", "lower", "", 3, "η² between matched latents"),
+        Label("identity_bits", "Usable identity", "lower", "bits", 3),
+        Label("kl_nats", "KL", "none", "nats", 1, "total over the latent, per image"),
+        Label("kl_per_cell", "KL per cell", "none", "nats", 2),
+        Label("active_units", "Active units", "none", "", 0),
+        Label("probe_accuracy", "Probe accuracy", "none", "", 3, "saturates; a footnote, not a result"),
+        Label("landmark_error", "Landmark error", "lower", "inter-ocular", 4),
+        Label("yaw_error", "Yaw error", "lower", "°", 2),
+        Label("pitch_error", "Pitch error", "lower", "°", 2),
+        Label("roll_error", "Roll error", "lower", "°", 2),
+        Label("expression_error", "Expression error", "lower", "", 3, "driver's expression against the swap's"),
+        Label("rec_l1_face", "Reconstruction L1, face", "lower", "", 4),
+        Label("rec_l1_background", "Reconstruction L1, background", "lower", "", 4),
+        Label("rec_psnr", "Reconstruction PSNR", "higher", "dB", 2),
+        Label("rec_ssim", "Reconstruction SSIM", "higher", "", 3),
+        Label("rec_ms_ssim", "Reconstruction MS-SSIM", "higher", "", 3),
+        Label("swap_psnr", "Swap PSNR", "higher", "dB", 2),
+        Label("swap_ssim", "Swap SSIM", "higher", "", 3),
+        *(
+            Label(
+                f"cbe_db_{j}", f"Lattice {2**j} px", "lower", "dB", 1, f"energy at period {2**j} px over its surround"
+            )
+            for j in (1, 2, 3)
+        ),
+        *(Label(f"cbe_rms_{j}", f"Lattice {2**j} px, RMS", "lower", "%", 3) for j in (1, 2, 3)),
+        *(Label(f"cbe_image_db_{j}", f"Lattice {2**j} px, image only", "lower", "dB", 1) for j in (1, 2, 3)),
+        *(Label(f"{f}_r2", f"{f.replace('_', ' ').capitalize()} R²", "higher", "", 2) for f in ("yaw", "mouth_open")),
+        *(Label(f"{f}_r2", f"{f.capitalize()} R²", "higher", "", 2) for f in ("blink", "smile")),
+        Label("swap_images_per_s", "Swap speed", "higher", "images/s", 0),
+        Label("train_images_per_s", "Training speed", "higher", "images/s", 0),
+        Label("parameters", "Parameters", "none", "", 0),
+        Label("flops", "FLOPs, one image", "lower", "", 0),
+        Label("latent_cells", "Latent cells", "none", "", 0),
+        Label("latent_values", "Latent values", "none", "", 0),
+        Label("peak_memory_mb", "Peak memory", "lower", "MB", 0),
+        Label("train_seconds", "Training time", "lower", "s", 0),
+    )
+}
+
+HEADLINES = (
+    "identity_transfer",
+    "leak_gap",
+    "expression_error",
+    "identity_variance_share",
+    "rec_l1_face",
+    "cbe_db_1",
+    "swap_images_per_s",
+)
+COSTS = (
+    "parameters",
+    "flops",
+    "latent_cells",
+    "latent_values",
+    "train_images_per_s",
+    "swap_images_per_s",
+    "peak_memory_mb",
+    "train_seconds",
+)
+
+
+@functools.cache
+def label(name: str) -> Label:
+    """The label of a metric: known here, else as its evaluator describes it, else its bare name."""
+    if name in _KNOWN:
+        return _KNOWN[name]
+    return _registered().get(name) or Label(name, name.replace("_", " "))
+
+
+@functools.cache
+def _registered() -> dict[str, Label]:
+    """Metrics that other files register. Imports torch, so it is asked only for names that are not known above."""
+    from harness import registry
+
+    return {
+        info.name: Label(info.name, info.name.replace("_", " "), info.direction, info.unit, None, info.description)
+        for entry in registry.entries("metric").values()
+        for info in entry.object.infos
+    }

@@ -1,0 +1,156 @@
+"""Step or ramp? Four curves through a leakage metric over latent cells, compared by BIC.
+
+Every model is intercept + slope * basis(cells), with at most two shape parameters searched on a fixed grid: no start
+values, no local optima, the same answer on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+STEP, OTHER = "step", "gradual or undetermined"
+BIC_GAIN = 10.0
+RISE = 2 * math.log(9)  # a logistic goes from 10 % to 90 % of its height within this many scales
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One fitted model. ``shape``: (), (exponent,) or (midpoint, scale), the last two in log cells."""
+
+    name: str
+    parameters: int
+    bic: float
+    rss: float
+    intercept: float
+    slope: float
+    shape: tuple[float, ...]
+
+    def __call__(self, cells: Array) -> Array:
+        """Fitted values at ``cells`` (> 0), same shape."""
+        return self.intercept + self.slope * _basis(self.name, np.log(np.asarray(cells, dtype=np.float64)), self.shape)
+
+
+@dataclass(frozen=True)
+class TransitionFit:
+    """The verdict and all it rests on. Midpoint, interval and width (10 % to 90 %) are in cells and in log cells."""
+
+    verdict: str
+    reason: str
+    curves: tuple[Curve, ...]
+    bic_gain: float  # best other model's BIC minus the logistic's
+    midpoint: float  # cells
+    midpoint_interval: tuple[float, float]  # cells
+    width: float  # share of the tested log range, 1 = all of it
+
+    @property
+    def best(self) -> Curve | None:
+        return min(self.curves, key=lambda curve: curve.bic) if self.curves else None
+
+
+def _basis(name: str, x: Array, shape: tuple[float, ...]) -> Array:
+    if name == "constant":
+        return np.zeros_like(x)
+    if name == "linear in log cells":
+        return x
+    if name == "power law":
+        return np.exp(np.clip(shape[0] * x, -50, 50))
+    midpoint, scale = shape
+    return 1 / (1 + np.exp(np.clip(-(x - midpoint) / scale, -50, 50)))
+
+
+def _centring(groups: Sequence[object] | None, n: int) -> Array:
+    """The projection that removes each group's mean; one group when none are named."""
+    codes = (
+        np.unique([str(g) for g in groups], return_inverse=True)[1] if groups is not None else np.zeros(n, dtype=int)
+    )
+    member = (codes[:, None] == np.arange(codes.max() + 1)[None, :]).astype(np.float64)
+    return np.eye(n) - member @ np.diag(1 / member.sum(axis=0)) @ member.T
+
+
+def _residuals(y: Array, bases: Array, centre: Array) -> tuple[Array, Array]:
+    """RSS and slope of y on each row of ``bases`` (K, n), group means removed from both sides."""
+    yc, bc = centre @ y, bases @ centre
+    norm = np.einsum("kn,kn->k", bc, bc)
+    slope = np.where(norm > 1e-12, bc @ yc / np.maximum(norm, 1e-12), 0.0)
+    total = float(yc @ yc)
+    return np.maximum(total - slope**2 * norm, 1e-9 * total + 1e-300), slope
+
+
+def transition_fit(
+    cells: Sequence[float], values: Sequence[float], replicates: Sequence[object] | None = None
+) -> TransitionFit:
+    """Fit constant, linear in log cells, power law and 4-parameter logistic to one value for each trial.
+
+    ``cells`` (> 0), ``values`` and ``replicates`` run in parallel; naming the replicates removes the offset that each
+    of them shares over all grids. Verdict "step" only if the logistic's BIC is lower by more than 10 than every other
+    model's, its midpoint's 95 % profile interval lies inside the tested range, and its 10-90 % width is under a third
+    of that range (in log cells); otherwise "gradual or undetermined".
+    """
+    x_all, y_all = np.log(np.asarray(cells, dtype=np.float64)), np.asarray(values, dtype=np.float64)
+    keep = np.isfinite(y_all) & np.isfinite(x_all)
+    x, y = x_all[keep], y_all[keep]
+    groups = None if replicates is None else [g for g, k in zip(replicates, keep, strict=True) if k]
+    points = len(np.unique(x))
+    if points < 5:
+        reason = f"needs at least 5 different cell counts, has {points}"
+        return TransitionFit(OTHER, reason, (), math.nan, math.nan, (math.nan, math.nan), math.nan)
+    low, high = float(x.min()), float(x.max())
+    span, n = high - low, len(y)
+    centre = _centring(groups, n)
+    levels = round(n - np.trace(centre))
+
+    midpoints = np.linspace(low - span / 2, high + span / 2, 121)
+    scales = np.geomspace(0.005 * span, span, 32)
+    shapes: dict[str, list[tuple[float, ...]]] = {
+        "constant": [()],
+        "linear in log cells": [()],
+        "power law": [(float(b),) for b in np.linspace(-4, 4, 161) if abs(b) > 0.02],
+        "logistic": [(float(m), float(s)) for m in midpoints for s in scales],
+    }
+    curves: list[Curve] = []
+    profile = np.empty(0)
+    for extra, (name, options) in enumerate(shapes.items()):
+        bases = np.stack([_basis(name, x, shape) for shape in options])
+        rss, slopes = _residuals(y, bases, centre)
+        best = int(np.argmin(rss))
+        parameters = extra + 1  # 1, 2, 3, 4: intercept, slope, shape
+        bic = n * math.log(rss[best] / n) + (parameters + levels) * math.log(n)  # + levels: noise and replicate offsets
+        intercept = float(np.mean(y - slopes[best] * bases[best]))
+        curves.append(Curve(name, parameters, bic, float(rss[best]), intercept, float(slopes[best]), options[best]))
+        if name == "logistic":
+            profile = rss.reshape(len(midpoints), len(scales)).min(axis=1)
+    return _judge(tuple(curves), midpoints, profile, max(1, n - 3 - levels), (low, high))
+
+
+def _judge(
+    curves: tuple[Curve, ...], midpoints: Array, profile: Array, freedom: int, tested: tuple[float, float]
+) -> TransitionFit:
+    logistic = curves[-1]
+    midpoint, scale = logistic.shape
+    gain = min(curve.bic for curve in curves[:-1]) - logistic.bic
+    bound = logistic.rss * (1 + float(stats.f.ppf(0.95, 1, freedom)) / freedom)
+    inside = midpoints[profile <= bound]
+    interval = (float(inside.min()), float(inside.max()))
+    width = RISE * scale / (tested[1] - tested[0])
+    missing = []
+    if not gain > BIC_GAIN:
+        missing.append(f"BIC gain of a step {gain:.1f}, more than 10 needed".replace("-", "−"))
+    if not (interval[0] >= tested[0] and interval[1] <= tested[1]):
+        missing.append("its midpoint's interval leaves the tested range")
+    if not width < 1 / 3:
+        missing.append(f"its rise takes {width:.0%} of the tested range, under a third needed")
+    verdict = OTHER if missing else STEP
+    reason = (
+        "; ".join(missing)
+        if missing
+        else f"BIC gain {gain:.1f}, midpoint inside the tested range, rise {width:.0%} of it"
+    )
+    cells = (math.exp(interval[0]), math.exp(interval[1]))
+    return TransitionFit(verdict, reason, curves, gain, math.exp(midpoint), cells, width)
