@@ -55,6 +55,7 @@ class Anatomy:
     iris_r: Tensor
     gaze_x: Tensor
     gaze_y: Tensor
+    forehead: Tensor  # height of relaxed brows, for what does not move with them
     brow_x: Tensor  # middle of the brow
     brow_y: Tensor
     brow_half: Tensor
@@ -72,6 +73,7 @@ class Anatomy:
     lip_upper: Tensor
     lip_lower: Tensor
     ear_r: Tensor
+    ear_x: Tensor
     ear_y: Tensor
 
 
@@ -89,9 +91,10 @@ def measure(c: Columns) -> Anatomy:
     eye_x = c.trait("eye_spacing", 0.195, 0.245) + 0.03 * (c.trait("face_width") - 0.5)
     squint = (0.30 * smile).clamp(min=0)
     nose_y = eye_y - c.trait("nose_length", 0.13, 0.23)
-    mouth_y = nose_y - c.trait("mouth_height", 0.225, 0.165) - 0.01 * opened
+    mouth_y = nose_y - c.trait("mouth_height", 0.240, 0.180) - 0.01 * opened
     nose_r = c.trait("nose_size", 0.066, 0.105)
     lip = c.trait("lip_fullness")
+    ear_r = c.trait("ear_size", 0.105, 0.165)
     return Anatomy(
         head_x=head_x,
         head_y=head_y,
@@ -103,13 +106,14 @@ def measure(c: Columns) -> Anatomy:
         eye_rx=eye_ry * 1.10,
         eye_ry=eye_ry,
         eye_tilt=c.trait("eye_tilt", -0.14, 0.22),
-        lid_upper=1.0 - 1.42 * blink - 0.12 * squint + 0.08 * brow * (1 - blink),
+        lid_upper=0.86 - 1.28 * blink - 0.12 * squint + 0.08 * brow * (1 - blink),
         lid_upper_bend=0.10 - 0.42 * blink,
         lid_lower=-1.05 + squint + (0.87 - squint) * blink,
         lid_lower_bend=-0.32 * blink + 0.25 * squint * (1 - blink),
         iris_r=0.70 * eye_ry,
         gaze_x=0.44 * eye_ry * c.state("gaze_x"),
         gaze_y=0.34 * eye_ry * c.state("gaze_y"),
+        forehead=eye_y + eye_ry + c.trait("brow_thickness", 0.075, 0.095),
         brow_x=eye_x * 1.03,
         brow_y=eye_y + eye_ry + c.trait("brow_thickness", 0.055, 0.075) + 0.075 * brow + 0.02,
         brow_half=c.trait("brow_length", 0.105, 0.165),
@@ -120,13 +124,15 @@ def measure(c: Columns) -> Anatomy:
         nose_wing=nose_r * 0.55 + c.trait("nose_width", 0.0, 0.055),
         nose_z=c.trait("nose_size", 0.005, 0.045),
         mouth_y=mouth_y,
-        mouth_half=c.trait("mouth_width", 0.165, 0.225) * (1 + 0.22 * smile - 0.16 * opened),
+        mouth_half=c.trait("mouth_width", 0.180, 0.245) * (1 + 0.22 * smile - 0.16 * opened),
         mouth_curve=0.105 * smile,
         mouth_up=0.045 * opened + 0.006,
         mouth_down=0.190 * opened + 0.007,
         lip_upper=0.016 + 0.030 * lip,
         lip_lower=0.020 + 0.038 * lip,
-        ear_r=c.trait("ear_size", 0.105, 0.165),
+        ear_r=ear_r,
+        # Long hair lies over the ears and presses them to the head.
+        ear_x=head_x * 0.99 + (0.42 - 0.75 * step_between(c.trait("hair_length"), 0.4, 0.7)) * ear_r,
         ear_y=eye_y - 0.06,
     )
 

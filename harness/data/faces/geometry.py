@@ -58,7 +58,7 @@ def rotation(c: Columns) -> Tensor:
 def pixel_view(c: Columns, size: int) -> View:
     """The rays through the centres of size x size pixels."""
     steps = (torch.arange(size, device=c.pose.device, dtype=torch.float32) + 0.5) * (2.0 / size) - 1.0
-    zoom = c.state("zoom")
+    zoom = SCALE * c.state("zoom")
     u = (steps[None, None, :] - c.state("shift_x")) / zoom
     v = (-steps[None, :, None] - c.state("shift_y") + FRAME_DROP) / zoom
     return View(u, v, rotation(c), (2.0 / size) / zoom)
@@ -69,25 +69,40 @@ def point_view(points: Tensor, turn: Tensor) -> View:
     return View(points[:, None, :, 0], points[:, None, :, 1], turn, torch.full_like(points[:, :1, :1], 0.01))
 
 
+SCALE = 1.1  # half frames per head unit at zoom 1
 FRAME_DROP = 0.05  # the skull's centre stands this far below the frame's, to leave room for hair
 
 
-def ellipsoid(
-    view: View, centre: tuple[Tensor, Tensor, Tensor], radii: tuple[Tensor, Tensor, Tensor], tilt: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def about(axis: int, angle: Tensor) -> Tensor:
+    """(B, 3, 3) right-handed rotation by angle (B, 1, 1) radians about a head axis (0 x, 1 y, 2 z)."""
+    angle = angle[:, 0, 0]
+    turn = torch.zeros(len(angle), 3, 3, device=angle.device)
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    turn[:, axis, axis] = 1
+    turn[:, i, i] = turn[:, j, j] = angle.cos()
+    turn[:, j, i] = angle.sin()
+    turn[:, i, j] = -angle.sin()
+    return turn
+
+
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
+def ellipsoid(view: View, centre: Triple, radii: Triple, axes: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Depth and silhouette distance (positive inside), both (B, H, W), of an ellipsoid fixed to the head.
 
-    centre, radii: three (B, 1, 1) each; tilt: radians about the head's z axis, counter-clockwise in the picture.
+    centre, radii: three (B, 1, 1) each; axes: (B, 3, 3) rotation of the ellipsoid in the head.
     Outside the silhouette the depth falls off steeply from that of the rim.
     """
-    turn = view.rotation
+    front, _, edge = hull(view, centre, radii, axes)
+    return front, edge
+
+
+def hull(view: View, centre: Triple, radii: Triple, axes: Tensor | None = None) -> Triple:
+    """As `ellipsoid`, with the depth at which the ray leaves it again: (entry, exit, silhouette distance)."""
     place = torch.stack([x.expand_as(view.pixel)[:, 0, 0] for x in centre], -1)
     size = torch.stack([x.expand_as(view.pixel)[:, 0, 0] for x in radii], -1)
-    if tilt is not None:
-        angle = tilt.expand_as(view.pixel)[:, 0, 0]
-        one, nil = torch.ones_like(angle), torch.zeros_like(angle)
-        spin = torch.stack([angle.cos(), -angle.sin(), nil, angle.sin(), angle.cos(), nil, nil, nil, one], -1)
-        turn = turn @ spin.unflatten(-1, (3, 3))
+    turn = view.rotation if axes is None else view.rotation @ axes
     m = (turn / (size**2)[:, None, :]) @ turn.transpose(1, 2)
     at = (view.rotation @ place[:, :, None])[:, :, 0]
 
@@ -100,11 +115,10 @@ def ellipsoid(
     disc = disc + (e(1, 2) ** 2 - e(2, 2) * e(1, 1)) * dv * dv
     disc = torch.addcmul(disc, 2 * (e(0, 2) * e(1, 2) - e(2, 2) * e(0, 1)) * du, dv)
     slope = (-e(0, 2) / e(2, 2)) * du + ((-e(1, 2) / e(2, 2)) * dv + at[:, 2, None, None])
-    root = disc.clamp(min=0).sqrt_()
-    depth = slope + root / e(2, 2) + disc.clamp(max=0) / e(2, 2)
+    root = (disc.clamp(min=0).sqrt_() + disc.clamp(max=0)).div_(e(2, 2))
     # 1 - Q of the silhouette ellipse Q(u, v) = 1; its mean radius turns it into a distance.
     radius = (m.inverse()[:, :2, :2].det().clamp(min=1e-12) ** 0.25)[:, None, None]
-    return depth, disc * (0.5 * radius / e(2, 2))
+    return slope + root, slope - root, disc * (0.5 * radius / e(2, 2))
 
 
 def head(view: View, a: Anatomy) -> tuple[Tensor, Tensor]:

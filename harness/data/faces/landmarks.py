@@ -5,9 +5,10 @@ from torch import Tensor
 
 from harness.data.faces.anatomy import Anatomy, Columns
 from harness.data.faces.factors import LANDMARKS
-from harness.data.faces.geometry import FRAME_DROP, View, point_view, surface_z
+from harness.data.faces.geometry import FRAME_DROP, SCALE, View, point_view, surface_z
 from harness.data.faces.skin import skin_depth
 
+EAR_Z = -0.06  # the ears stand a little behind the head's middle
 HIDDEN_BY = 0.05  # head units of skin in front of a point that hide it
 
 
@@ -49,7 +50,7 @@ def head_points(a: Anatomy) -> Tensor:
             f"nose_{name}": (s * (a.nose_wing + 0.45 * a.nose_r), a.nose_y - 0.012, front + 0.3 * a.nose_r),
             f"mouth_{name}": (s * a.mouth_half, a.mouth_y + 0.42 * a.mouth_curve, None),
             f"jaw_{name}": (s * jaw_x, jaw_y, nil),
-            f"ear_{name}": (s * ear_x(a), a.ear_y, nil + EAR_Z),
+            f"ear_{name}": (s * a.ear_x, a.ear_y, nil + EAR_Z),
         }
     rows = []
     for name in LANDMARKS:
@@ -58,20 +59,12 @@ def head_points(a: Anatomy) -> Tensor:
     return torch.cat(rows, 1)
 
 
-EAR_Z = -0.06
-
-
-def ear_x(a: Anatomy) -> Tensor:
-    """Distance of the ears' middles from the head's axis."""
-    return a.head_x * 0.99 + 0.42 * a.ear_r
-
-
 def project(view: View, c: Columns, a: Anatomy) -> tuple[Tensor, Tensor]:
     """(B, L, 2) landmarks in fractions of the frame (x right, y down), and (B, L) whether no skin hides them."""
     points = view.project(head_points(a))
     depth, edge, _ = skin_depth(point_view(points, view.rotation), a)
     visible = (points[:, :, 2] > depth[:, 0] - HIDDEN_BY) | (edge[:, 0] < 0)
-    zoom = c.state("zoom")[:, 0]
+    zoom = SCALE * c.state("zoom")[:, 0]
     u = points[:, :, 0] * zoom + c.state("shift_x")[:, 0]
     v = FRAME_DROP - points[:, :, 1] * zoom - c.state("shift_y")[:, 0]
     return torch.stack([(u + 1) / 2, (v + 1) / 2], -1), visible

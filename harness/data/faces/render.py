@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from harness.data.faces import hair
+from harness.data.faces import beard, colour, hair
 from harness.data.faces.anatomy import Anatomy, Columns, measure
 from harness.data.faces.factors import IDENTITY, POSE, REGIONS
-from harness.data.faces.geometry import BEHIND, View, ellipsoid, normal, pixel_view
-from harness.data.faces.landmarks import EAR_Z, ear_x, project
+from harness.data.faces.geometry import BEHIND, View, about, ellipsoid, normal, pixel_view
+from harness.data.faces.landmarks import EAR_Z, project
+from harness.data.faces.layer import Layer
 from harness.data.faces.light import illuminate
-from harness.data.faces.skin import Layer, face
-from harness.data.faces.wear import worn
+from harness.data.faces.skin import face
+from harness.data.faces.wear import arms, cap, glasses
 
 CHUNK_RAYS = 1 << 17  # rays worked on at once: half a megabyte a plane stays in the processor's cache
 
@@ -64,24 +65,22 @@ def render(identity: Tensor, pose: Tensor, size: int, supersample: int = 2, *, r
 
 
 def _layers(view: View, c: Columns, a: Anatomy) -> list[Layer]:
-    skin, x, y = face(view, c, a)
-    layers = [hair.back(view, c, a), hair.bun(view, c, a), skin]
+    shells = [*hair.front(view, c, a), *hair.curtain(view, c, a)]
+    layers = [hair.back(view, c, a), shells[1], shells[3], hair.bun(view, c, a), face(view, c, a)]
     layers += [_ear(view, c, a, side) for side in (-1.0, 1.0)]
-    layers += [hair.front(view, c, a), hair.locks(view, c, a)]
-    return layers + worn(view, c, a)
+    layers += [beard.mass(view, c, a), shells[0], shells[2]]
+    return [*layers, glasses(view, c, a), *arms(view, c, a), *cap(view, c, a)]
 
 
 def _ear(view: View, c: Columns, a: Anatomy, side: float) -> Layer:
-    from harness.data.faces import colour
-
     nil = torch.zeros_like(a.ear_r)
     depth, edge = ellipsoid(
         view,
-        (side * ear_x(a), a.ear_y, nil + EAR_Z),
+        (side * a.ear_x, a.ear_y, nil + EAR_Z),
         (a.ear_r * 0.62, a.ear_r, 0.06 + 0.3 * a.ear_r),
-        tilt=nil - side * 0.22,
+        about(2, nil - side * 0.22),
     )
-    x, y = view.local(0, depth) * side - ear_x(a), view.local(1, depth) - a.ear_y
+    x, y = view.local(0, depth) * side - a.ear_x, view.local(1, depth) - a.ear_y
     inner = 1 - ((x + 0.01) / (a.ear_r * 0.36)) ** 2 - (y / (a.ear_r * 0.62)) ** 2
     paint = colour.Paint(colour.skin(c), x)
     base = colour.skin(c)

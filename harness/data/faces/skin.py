@@ -1,27 +1,13 @@
 """The face itself: the skin's surface with nose, brows, eyes and mouth painted and embossed on it."""
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
-from harness.data.faces import colour
+from harness.data.faces import beard, colour, hair
 from harness.data.faces.anatomy import Anatomy, Columns
 from harness.data.faces.colour import Colour, Paint
 from harness.data.faces.geometry import View, blend, ellipsoid, head, normal, surface_z
-
-
-@dataclass
-class Layer:
-    """One surface of a picture: everything the compositor and the light need to know of it, (B, H, W) each."""
-
-    depth: Tensor
-    cover: Tensor
-    albedo: list[Tensor]
-    normal: tuple[Tensor, Tensor]
-    gloss: Tensor | float
-    region: str
-    parts: dict[str, Tensor] = field(default_factory=dict)  # shares of other regions within the layer
+from harness.data.faces.layer import Layer
 
 
 def skin_depth(view: View, a: Anatomy) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,13 +28,14 @@ def skin_depth(view: View, a: Anatomy) -> tuple[Tensor, Tensor, Tensor]:
     at = a.nose_y - 0.012
     left, _ = ellipsoid(view, (-a.nose_wing, at, front - 0.005), wing)
     right, _ = ellipsoid(view, (a.nose_wing, at, front - 0.005), wing)
-    nose = blend(blend(tip, bridge, 0.03), torch.maximum(left, right), 0.02)
-    depth = blend(nose, bare, 0.02)
+    ball = blend(tip, torch.maximum(left, right), 0.02)
+    nose = blend(ball, bridge, 0.03)
+    depth = blend(ball, blend(bridge, bare, 0.05), 0.025)
     return depth, edge, ((nose - bare) / 0.03 + 0.5).clamp_(0, 1)
 
 
-def face(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Tensor, Tensor]:
-    """The skin layer, and the head coordinates x and y of its points."""
+def face(view: View, c: Columns, a: Anatomy) -> Layer:
+    """The skin with everything that is painted on it."""
     depth, edge, nose = skin_depth(view, a)
     x, y = view.local(0, depth), view.local(1, depth)
     base = colour.skin(c)
@@ -56,19 +43,20 @@ def face(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Tensor, Tensor]:
     relief = torch.zeros_like(x)
     _complexion(view, c, a, paint, base, x, y, nose)
     mouth, lip_gloss = _mouth(view, c, a, paint, base, relief, x, y)
+    bearded = beard.on_skin(view, c, a, paint, relief, x, y, mouth)
     eyes, eye_gloss = _eyes(view, c, a, paint, base, relief, x, y)
     brows = _brows(view, c, a, paint, relief, x, y)
+    _fringe_shadow(c, a, paint, x, y)
     depth = depth + relief
-    layer = Layer(
+    return Layer(
         depth=depth,
         cover=view.cover(edge),
         albedo=paint.planes,
         normal=normal(view, depth),
-        gloss=(0.10 + 0.35 * lip_gloss + 0.5 * eye_gloss),
+        gloss=(0.12 + 0.35 * lip_gloss - 0.11 * eye_gloss),
         region="skin",
-        parts={"nose": nose, "mouth": mouth, "eyes": eyes, "brows": brows},
+        parts={"nose": nose, "mouth": mouth, "eyes": eyes, "brows": brows, "beard": bearded},
     )
-    return layer, x, y
 
 
 def _complexion(
@@ -94,11 +82,19 @@ def _complexion(
     paint.over(view.cover(hole * 0.012, 0.8) * 0.75, colour.scaled(base, 0.22))
 
 
+def _fringe_shadow(c: Columns, a: Anatomy, paint: Paint, x: Tensor, y: Tensor) -> None:
+    # The hair stands off the skin and dims it below its edge; towards the light less, hence the elevation's share.
+    below = hair.hairline(c, a, x) - y
+    near = (1 - below / 0.11).clamp_(0, 1)
+    paint.shade(1 - (0.42 - 0.003 * c.state("light_elevation")) * near * near)
+
+
 def _mouth(
     view: View, c: Columns, a: Anatomy, paint: Paint, base: Colour, relief: Tensor, x: Tensor, y: Tensor
 ) -> tuple[Tensor, Tensor]:
     across = x / a.mouth_half
-    arch = (1 - across * across).clamp_(min=0)
+    bent = 1 - across * across
+    arch = bent.clamp(min=0)
     bow = arch.sqrt()
     middle = a.mouth_y + a.mouth_curve * (0.42 - arch)
     above, below = y - middle - a.mouth_up * bow, middle - a.mouth_down * bow - y
@@ -107,7 +103,7 @@ def _mouth(
     rim = 0.55 * bow + 0.45 * arch
     out = torch.maximum(above - a.lip_upper * rim * dip, below - a.lip_lower * rim)
     inner = torch.maximum(above, below)
-    inside_x = arch * (a.mouth_half * 0.5)
+    inside_x = bent * (a.mouth_half * 0.5) - view.pixel * 0.5
     lip = view.cover(torch.minimum(-out, inside_x + 0.004))
     inside = view.cover(torch.minimum(-inner, inside_x))
     tint = colour.lips(c, base)
@@ -146,7 +142,7 @@ def _eyes(
     socket = view.cover(rim)
     # The lids: skin, a touch darker, over a ball.
     paint.over(socket, (base[0] * 0.90, base[1] * 0.80, base[2] * 0.80))
-    relief.add_(rim.clamp(min=0) * 0.75)
+    relief.add_(rim.clamp(min=0) * 0.55)
     paint.over(opened, colour.plain(0xFDFBFA, a.eye_x))
     ix, iy = ex * side - a.gaze_x, ey - a.gaze_y
     r = torch.sqrt(ix * ix + iy * iy + 1e-9)
