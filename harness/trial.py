@@ -23,7 +23,6 @@ from harness.spec import DataSpec, Spec
 from harness.suite import HOME, Suite, layers
 
 PACKAGES = ("harness", "models", "metrics")
-CYCLE = ("far", "mid", "near")  # pair of replicate k under `pair: cycle`: CYCLE[k % 3]
 
 
 @dataclass(frozen=True)
@@ -147,9 +146,9 @@ def resolved_pair(data: DataSpec, seed: int) -> tuple[DataSpec, str]:
     """The data section with `cycle` replaced by the pair of this replicate, and the pair's name."""
     if data.source != "builtin":
         return data, "own"
-    if data.pair != "cycle":
-        return data, data.pair
-    pair = CYCLE[seed % 3]
+    from harness.data.fingerprint import generation
+
+    pair = generation(data, seed)["pair"]
     return data.model_copy(update={"pair": pair}), pair
 
 
@@ -180,7 +179,7 @@ class _Hashes:
         return self._done[key]
 
     def data(self, data: DataSpec, seed: int) -> str:
-        from harness.data.store import data_fingerprint
+        from harness.data.fingerprint import data_fingerprint
 
         return self._once((data, seed), lambda: data_fingerprint(data, seed))
 

@@ -1,0 +1,324 @@
+"""The command line: verbs only. Everything heavy is imported inside the verb that needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli_data import data_app
+from harness.errors import HarnessError, TrialsFailed, UsageError
+
+if TYPE_CHECKING:
+    from harness.records import Record
+    from harness.trial import Trial
+
+app = typer.Typer(
+    name="harness",
+    help="Questions about face-swap autoencoders: train the variants, score them against the exact truth, report.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data")
+
+
+class Scale(StrEnum):
+    """Sizes of an experiment."""
+
+    auto = "auto"
+    quick = "quick"
+    standard = "standard"
+    paper = "paper"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    suites = "suites"
+    variants = "variants"
+    losses = "losses"
+    metrics = "metrics"
+    trials = "trials"
+
+
+def _suite_names(incomplete: str) -> list[str]:
+    from harness.suite import known_suites
+
+    return [name for name in known_suites() if name.startswith(incomplete)]
+
+
+def _trial_names(incomplete: str) -> list[str]:
+    from harness.records import ledgers
+
+    return [r.name for ledger in ledgers(Path("results")) for r in ledger.records() if r.name.startswith(incomplete)]
+
+
+def _jobs(text: str) -> str:
+    if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= 1024):
+        raise typer.BadParameter(f"{text!r} is neither `auto` nor a number from 1 to 1024")
+    return text
+
+
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Root of the results.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+
+
+@app.command()
+def run(
+    suite: Annotated[
+        str, typer.Argument(help="A suite file, or the name of a known suite.", autocompletion=_suite_names)
+    ],
+    scale: Annotated[Scale, typer.Option(help="auto: quick without a CUDA device, standard with one.")] = Scale.auto,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="Replicates, instead of the suite's.")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only trials whose LABEL or LABEL-sSEED matches.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the specification.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    jobs: Annotated[str, typer.Option(callback=_jobs, metavar="N|auto", help="Trials at once.")] = "auto",
+    out: Out = Path("results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, train nothing.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    timeout: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Time limit of one trial.")] = None,
+    json: Json = False,
+) -> None:
+    """Run a suite: train what is not done yet, score, record, report. The same command continues an interrupted run."""
+    from harness import plan, present
+    from harness import suite as suites
+    from harness.records import Ledger, inside
+    from harness.settings import from_options
+    from harness.trial import trials
+
+    loaded = suites.load(suites.find(suite))
+    chosen, reason = suites.choose_scale(loaded, scale, device)
+    overrides = from_options(set_ or [])
+    everything = trials(loaded, chosen, overrides, None, seeds)
+    wanted = {trial.name for trial in trials(loaded, chosen, overrides, only, seeds)} if only else None
+    todo = [trial for trial in everything if wanted is None or trial.name in wanted]
+    ledger = Ledger(inside(out, loaded.name))
+    present.say(f"{loaded.name}: {loaded.question}")
+    present.say(
+        f"scale {chosen} ({reason}), {len(todo)} trials of {len({t.label for t in todo})} variants, in {ledger.folder}"
+    )
+    if dry_run:
+        _show_plan(loaded.name, chosen, plan.planned(todo, ledger, device), json)
+        return
+    command = shlex.join(["harness", *sys.argv[1:]])
+    settings = {setting.dotted: setting.value for setting in overrides}
+    ledger.write_plan(plan.plan_of(loaded, chosen, reason, everything, command, settings))
+    records = _execute(todo, ledger.folder, out, jobs, device, retry_failed, timeout)
+    for name, problem in ledger.damaged:
+        present.say(f"warning: {name}: {problem}")
+    page = _report(ledger.folder, None, {"html", "md", "csv"})
+    failed = [record for record in records if record.status != "done"]
+    missing = len(todo) - len(records)
+    if json:
+        rows = [_row(record) for record in records]
+        present.as_json({"suite": loaded.name, "scale": chosen, "trials": rows, "report": [str(path) for path in page]})
+    else:
+        _summary(ledger.folder)
+        print(f"\n{page[0] if page else ledger.folder}")
+    for record in failed:
+        present.say(f"{record.name}: {record.status}: {present.cell(record.reason)}")
+    if failed or missing:
+        raise TrialsFailed(
+            f"{len(failed) + missing} of {len(todo)} trials did not finish. Logs: {ledger.folder}/trials/*/log.txt; "
+            "--retry-failed runs them again"
+        )
+
+
+def _execute(
+    todo: list[Trial], folder: Path, root: Path, jobs: str, device: str, retry_failed: bool, timeout: float | None
+) -> list[Record]:
+    from harness.execute import Interruption, run_plan
+    from harness.present import say
+    from harness.progress import Progress
+
+    planned = [{"name": trial.name, "label": trial.label, "seed": trial.seed} for trial in todo]
+    count = jobs if jobs == "auto" else int(jobs)
+    try:
+        with Progress(folder, planned):
+            return run_plan(todo, root=root, jobs=count, device=device, retry_failed=retry_failed, timeout_s=timeout)
+    except Interruption as stop:
+        say(f"interrupted: {stop}")
+        raise typer.Exit(128 + stop.signum) from None
+
+
+def _show_plan(name: str, scale: str, rows: list[Any], json: bool) -> None:
+    from harness import present
+    from harness.progress import duration
+
+    seconds = [row.seconds for row in rows if row.state != "done"]
+    total = None if None in seconds else sum(seconds)
+    disk = sum(row.bytes for row in rows if row.state != "done")
+    if json:
+        trials = [row.to_dict() for row in rows]
+        present.as_json(
+            {"suite": name, "scale": scale, "trials": trials, "estimated_seconds": total, "estimated_bytes": disk}
+        )
+        return
+    present.table(
+        {
+            "variant": row.trial.label,
+            "seed": row.trial.seed,
+            "pair": row.trial.pair,
+            "digest": row.trial.digest[:8],
+            "steps": row.steps,
+            "parameters": row.parameters,
+            "time": duration(row.seconds),
+            "disk": present.size(row.bytes),
+            "state": row.state,
+        }
+        for row in rows
+    )
+    basis = ", ".join(sorted({row.basis.split(" on ")[0] for row in rows}))
+    print(f"\nto do: about {duration(total)} one after the other, {present.size(disk)} (estimates: {basis})")
+
+
+def _report(folder: Path, out: Path | None, formats: set[str]) -> list[Path]:
+    from harness import report
+
+    return report.build([folder], out, formats)
+
+
+def _summary(folder: Path) -> None:
+    from harness import present, report
+
+    present.table(report.summary(folder))
+
+
+@app.command("report")
+def report_(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SUITE|DIR]...", help="All under --root when none.", autocompletion=_suite_names),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write, instead of the results' folder.")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", metavar="html,md,csv", help="What to write.")] = "html,md,csv",
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Root of the results.")] = Path("results"),
+    json: Json = False,
+) -> None:
+    """Write the report of finished (or half finished) suites from their records."""
+    from harness import present
+    from harness.records import inside, ledgers
+
+    formats = {part.strip() for part in format.split(",") if part.strip()}
+    if not formats or formats - {"html", "md", "csv"}:
+        raise UsageError(f"--format {format}: not known. Expected some of html,md,csv")
+    folders = []
+    for name in suites or [str(ledger.folder) for ledger in ledgers(root)]:
+        folder = Path(name)
+        if not (folder / "plan.json").is_file():
+            folder = inside(root, Path(name).stem)
+        if not (folder / "plan.json").is_file():
+            from harness.registry import did_you_mean
+
+            known = [ledger.folder.name for ledger in ledgers(root)]
+            raise UsageError(f"there are no results of {name!r} under {root}. {did_you_mean(name, known)}")
+        folders.append(folder)
+    if not folders:
+        raise UsageError(f"there are no results under {root}. Run a suite first: harness run SUITE")
+    from harness import report
+
+    paths = report.build(folders, out, formats)
+    if json:
+        present.as_json({"report": [str(path) for path in paths]})
+        return
+    if len(folders) == 1:
+        present.table(report.summary(folders[0]))
+        print()
+    for path in paths:
+        print(path)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")],
+    out: Out = Path("results"),
+    json: Json = False,
+) -> None:
+    """List the known suites, the registered parts, or the trials under the results root."""
+    from harness import listing, present
+
+    rows = listing.rows(what.value, out)
+    if json:
+        present.as_json({what.value: rows})
+    elif rows:
+        present.table(rows)
+    else:
+        present.say(f"no {what.value}" + (f" under {out}" if what is Listed.trials else ""))
+
+
+@app.command()
+def show(
+    trial: Annotated[str, typer.Argument(help="Name of a trial, or its beginning.", autocompletion=_trial_names)],
+    out: Out = Path("results"),
+    json: Json = False,
+) -> None:
+    """Show one trial: specification, scores, cost, and where its pictures are."""
+    from harness import listing, present
+
+    record = listing.find_trial(trial, out)
+    if json:
+        pictures = [str(path) for path in listing.pictures(record)]
+        present.as_json(
+            {**record.to_dict(), "sha256": record.sha256, "folder": str(record.folder), "pictures": pictures}
+        )
+    else:
+        listing.show(record)
+
+
+def _row(record: Record) -> dict[str, Any]:
+    scores = {name: score.get("mean") for name, score in record.scores.items()}
+    return {
+        "name": record.name,
+        "label": record.label,
+        "seed": record.seed,
+        "pair": record.pair,
+        "status": record.status,
+        "reason": record.reason,
+        "scores": scores,
+        "folder": str(record.folder),
+    }
+
+
+def main() -> None:
+    """Entry point: expected failures become one line on stderr and the exit code of their class."""
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app()
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        print("harness: interrupted; the same command continues where it was", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
