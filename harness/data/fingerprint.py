@@ -1,0 +1,95 @@
+"""What a trial's data is, as one hash: the generation of the built-in set, or the content of a folder's files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.data.decode import file_sha256
+from harness.data.listing import Listing, list_folder
+from harness.spec import DataSpec
+
+PAIR_CYCLE = ("far", "mid", "near")  # replicate k of `pair: cycle` uses PAIR_CYCLE[k % 3]
+RACY_NS = 2_000_000_000  # a file touched this recently may change again without its time stamp showing it
+
+
+def data_fingerprint(data: DataSpec, seed: int) -> str:
+    """64 hexadecimal digits that change whenever the images would.
+
+    Built-in: the generation's numbers (pair, counts, size, samples, seed) and the source of the renderer and of the
+    frame plan. Folder: the names and SHA-256 of its images (remembered by size and time stamp between runs) and its
+    manifest. How images are read, encoded and augmented is in the spec, and not repeated here.
+    Raises UsageError for a folder that is missing or has not the expected layout.
+    """
+    if data.source == "builtin":
+        here = Path(__file__).parent
+        sources = [*sorted((here / "faces").glob("*.py")), here / "frames.py"]
+        code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources}
+        return _hash({"kind": "builtin", "generation": generation(data, seed), "code": code})
+    listing = list_folder(Path(data.source))
+    return folder_fingerprint(listing, folder_hashes(listing))
+
+
+def generation(data: DataSpec, seed: int) -> dict[str, Any]:
+    """The arguments of `make_faceset` for the built-in set of a replicate; "cycle" is resolved by its seed."""
+    return {
+        "pair": PAIR_CYCLE[seed % 3] if data.pair == "cycle" else data.pair,
+        "frames": data.frames,
+        "eval_frames": data.eval_frames,
+        "size": data.size,
+        "seed": seed,
+        "half": True,
+        "supersample": data.render_supersample,
+    }
+
+
+def folder_fingerprint(listing: Listing, hashes: dict[str, str]) -> str:
+    """The fingerprint of a folder whose files have these SHA-256."""
+    return _hash({"kind": "folder", "files": hashes, "manifest": listing.manifest})
+
+
+def folder_hashes(listing: Listing) -> dict[str, str]:
+    """SHA-256 of each image by its name in the folder; "unreadable" where it cannot be read.
+
+    Hashes are remembered in the user's cache folder for as long as a file keeps its size and time stamp.
+    """
+    cache = _cache_file(listing.folder)
+    known: dict[str, list[Any]] = {}
+    with contextlib.suppress(OSError, ValueError):
+        loaded = json.loads(cache.read_bytes())
+        known = loaded if isinstance(loaded, dict) else {}
+    found, hashes = {}, {}
+    for _, job in listing.members():
+        name = listing.name(job)
+        try:
+            stat = os.stat(job.path)
+            stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+            old = known.get(name)
+            digest = old[3] if old is not None and old[:3] == stamp else file_sha256(job.path)
+        except OSError:
+            hashes[name] = "unreadable"
+            continue
+        hashes[name] = digest
+        if time.time_ns() - stat.st_mtime_ns > RACY_NS:
+            found[name] = [*stamp, digest]
+    if found != known:
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time and nothing else
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            temporary = cache.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(found), encoding="utf-8")
+            temporary.replace(cache)
+    return hashes
+
+
+def _cache_file(folder: Path) -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "faceswap-bench" / f"hashes-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.json"
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
