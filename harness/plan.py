@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,14 +106,15 @@ def training_images(data: DataSpec) -> int | None:
 def planned(trials: Sequence[Trial], ledger: Ledger, device: str) -> list[Planned]:
     """A row a trial. Past records of the same ledger give the estimates; without any, a stated rough rate does."""
     past = [record for record in ledger.records() if record.status == "done"]
-    count = functools.cache(lambda text: parameters(Spec.model_validate_json(text)))
-    rows = []
+    rows, sizes = [], dict[str, int]()
     for trial in trials:
         record = ledger.read(trial.name)
         like = next((r for r in past if r.label == trial.label and r.scale == trial.scale), None)
         like = like or next((r for r in past if r.scale == trial.scale), None)
         steps = steps_of(trial.spec)
-        size = count(trial.spec.model_dump_json())
+        if trial.label not in sizes:
+            sizes[trial.label] = parameters(trial.spec)
+        size = sizes[trial.label]
         seconds, basis = _seconds(trial, steps, like, device)
         disk = _folder_bytes(like.folder) if like else 4 * size + 2 * 12 * size + PICTURES_BYTES
         rows.append(Planned(trial, state_of(record, trial), steps, size, seconds, disk, basis))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -160,8 +160,13 @@ class _Places:
             return registry.check_options(entry, values)
         except ValidationError as error:
             first = error.errors()[0]
-            path = (*under, *(str(part) for part in first["loc"]))
-            raise self.at(path).error(explain(first, ".".join(path), known)) from None
+            name = str(first["loc"][0])  # what follows are members of a union, or places inside a list
+            if first["type"] != "missing":
+                first["input"] = values[name]
+            alike = {e["msg"]: explain(e, "", known) for e in error.errors() if e["loc"][0] == name}
+            text = explain(first, ".".join((*under, name)), known)
+            text += "".join(f" or{other.partition('Expected')[2]}" for other in list(alike.values())[1:])
+            raise self.at((*under, name)).error(text) from None
 
     def error(self, error: ValidationError, model: type[BaseModel]) -> UsageError:
         first = error.errors()[0]
@@ -177,7 +182,8 @@ def known_keys(model: Any, path: Sequence[str | int]) -> list[str]:
     """Names of the fields at this path of a pydantic model; empty where keys are free."""
     for part in path:
         field = model.model_fields.get(part) if isinstance(part, str) else None
-        model = field.annotation if field else None
+        members = get_args(field.annotation) or (field.annotation,) if field else ()
+        model = next((m for m in members if m is not type(None)), None)
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
     return list(model.model_fields)

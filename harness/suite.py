@@ -185,7 +185,12 @@ def _baseline(document: Document, given: str | dict[str, Any] | None, found: tup
         if given not in labels:
             raise document.where(("baseline",)).error(f"no cell is labelled {given!r}. {did_you_mean(given, labels)}")
         return given
-    identity = Cell(distinct(flatten(document, ("baseline",), given))).identity
+    wanted = Cell(distinct(flatten(document, ("baseline",), given)))
+    axes = {key for cell in found for key in cell.values}
+    for setting in wanted.settings:
+        if setting.dotted not in axes:
+            raise setting.key.error(f"{setting.dotted} is no axis of the matrix. {did_you_mean(setting.dotted, axes)}")
+    identity = wanted.identity
     for cell in found:
         if cell.identity == identity:
             return cell.label

@@ -247,10 +247,9 @@ def parameters(spec: Spec) -> int:
     """Number of parameters of the spec's model, built without memory."""
     import torch
 
-    from harness.train import build_model
-
+    build = registry.get("variant", spec.model.variant).object
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build_model(spec).parameters())
+        return sum(parameter.numel() for parameter in build(size=spec.data.size, **spec.model.options).parameters())
 
 
 def _buildable(spec: Spec, error: Any) -> None:
