@@ -80,9 +80,10 @@ class Anatomy:
 def measure(c: Columns) -> Anatomy:
     """The anatomy of (B, I) identities in (B, P) poses."""
     opened, smile, blink, brow = c.state("mouth_open"), c.state("smile"), c.state("blink"), c.state("brow")
-    head_x = c.trait("face_width", 0.50, 0.61)
-    drop = 0.075 * opened
-    head_y = c.trait("face_height", 0.61, 0.71) + drop / 2
+    head_x = c.trait("face_width", 0.50, 0.595)
+    drop = 0.09 * opened
+    relaxed = c.trait("face_height", 0.625, 0.71)
+    head_y = relaxed + drop / 2
     # The outline goes through these widths at the crown, eye, cheek and chin heights.
     cheek, jaw = c.trait("cheeks", 0.97, 1.10) + 0.02 * smile, c.trait("jaw_width", 0.80, 1.10)
     outline = _cubic((1.0, 0.25, -0.4, -0.9), (c.trait("jaw_width", 1.02, 0.98), torch.ones_like(jaw), cheek, jaw))
@@ -91,7 +92,8 @@ def measure(c: Columns) -> Anatomy:
     eye_x = c.trait("eye_spacing", 0.195, 0.245) + 0.03 * (c.trait("face_width") - 0.5)
     squint = (0.30 * smile).clamp(min=0)
     nose_y = eye_y - c.trait("nose_length", 0.13, 0.23)
-    mouth_y = nose_y - c.trait("mouth_height", 0.240, 0.180) - 0.01 * opened
+    # A share of the way from the nose to the chin, so that an open mouth stays on any face.
+    mouth_y = nose_y - (nose_y + relaxed) * c.trait("mouth_height", 0.46, 0.37) - 0.005 * opened
     nose_r = c.trait("nose_size", 0.066, 0.105)
     lip = c.trait("lip_fullness")
     ear_r = c.trait("ear_size", 0.105, 0.165)
@@ -127,7 +129,7 @@ def measure(c: Columns) -> Anatomy:
         mouth_half=c.trait("mouth_width", 0.180, 0.245) * (1 + 0.22 * smile - 0.16 * opened),
         mouth_curve=0.105 * smile,
         mouth_up=0.045 * opened + 0.006,
-        mouth_down=0.190 * opened + 0.007,
+        mouth_down=0.180 * opened + 0.007,
         lip_upper=0.016 + 0.030 * lip,
         lip_lower=0.020 + 0.038 * lip,
         ear_r=ear_r,

@@ -37,7 +37,7 @@ def on_skin(
     grain = torch.sin(88 * x + 6 * torch.sin(31 * y)) * torch.sin(47 * y + 4 * torch.sin(27 * x))
     mask = view.cover(edge + 0.005 * grain, 2.0) * (1 - mouth)
     paint.over(mask * (0.62 * density + 0.33 * step_between(c.trait("beard"), 0.6, 0.9)), _tone(c))
-    relief.add_(mask * density * (0.035 * (edge / 0.04).clamp(0, 1) + 0.003 * grain))
+    relief.add_(mask * density * (0.035 * (edge / 0.04).clamp(0, 1) + 0.0015 * grain))
     return mask * density
 
 
@@ -47,11 +47,11 @@ def mass(view: View, c: Columns, a: Anatomy) -> Layer:
     long = c.trait("beard_length") * density
     full = step_between(c.trait("beard"), 0.60, 0.80)
     nil = torch.zeros_like(density)
-    low = a.head_centre - a.head_y - 0.01 - 0.13 * long
+    low = a.head_centre - a.head_y + 0.04 - full * (0.05 + 0.13 * long)
     depth, edge = ellipsoid(
         view,
         (nil, a.eye_y + nil, nil + 0.02),
-        (a.head_x * (1.0 + 0.02 * full), a.eye_y - low, a.head_z + 0.03 + 0.05 * long),
+        (a.head_x * (0.93 + 0.09 * full), a.eye_y - low, a.head_z - 0.03 + full * (0.06 + 0.05 * long)),
     )
     x, y = view.local(0, depth), view.local(1, depth)
     bottom = a.mouth_y - 0.58 * a.mouth_curve - a.mouth_down - a.lip_lower - 0.02
@@ -60,6 +60,6 @@ def mass(view: View, c: Columns, a: Anatomy) -> Layer:
     grain = torch.sin(52 * x + 4 * torch.sin(15 * y)) * torch.sin(17 * y + 9 * x.abs())
     paint = Paint(_tone(c), x)
     paint.shade((0.97 + 0.12 * grain) * (0.75 + 0.25 * (cut / 0.06).clamp(0, 1)))
-    cover = torch.minimum(view.cover(edge + 0.005 * grain), view.cover(cut)) * full
+    cover = torch.minimum(view.cover(edge + 0.005 * grain), view.cover(cut)) * (full * 20).clamp(max=1)
     relief = 0.005 * grain + 0.02 * (cut / 0.03).clamp(0, 1)
     return Layer(depth, cover, paint.planes, normal(view, depth + relief), 0.08, "beard")

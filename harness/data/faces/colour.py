@@ -52,9 +52,9 @@ def skin(c: Columns) -> Colour:
 def hair(c: Columns) -> Colour:
     """Each hue has a dark, a middle and a light end."""
     hue, light = c.trait("hair_hue"), c.trait("hair_lightness")
-    dark = palette((0x17120F, 0x1E100B, 0x2A100A, 0x2B0A18, 0x160F2B), hue)
-    middle = palette((0x6B4A2F, 0x7A3F1F, 0xB5501C, 0xB83A62, 0x5F45A8), hue)
-    pale = palette((0xE9D7AE, 0xF0CF8E, 0xF7C27A, 0xF7BFCB, 0xD3C8F5), hue)
+    dark = palette((0x17120F, 0x1A110D, 0x1E100B, 0x2A100A, 0x2B0A18, 0x160F2B), hue)
+    middle = palette((0x6B4A2F, 0x73452A, 0x7A3F1F, 0xB5501C, 0xB83A62, 0x5F45A8), hue)
+    pale = palette((0xE6DCC4, 0xEED592, 0xF0CF8E, 0xF7C27A, 0xF7BFCB, 0xD3C8F5), hue)
     low = mix(dark, middle, (2 * light).clamp(max=1))
     return mix(low, pale, (2 * light - 1).clamp(min=0))
 

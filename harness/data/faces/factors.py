@@ -29,7 +29,7 @@ IDENTITY: tuple[Factor, ...] = (
     _identity("cheeks", "flat to full cheeks"),
     _identity("skin_tone", "light to dark skin"),
     _identity("skin_warmth", "rosy to golden skin"),
-    _identity("hair_hue", "brown, chestnut, ginger, rose, violet"),
+    _identity("hair_hue", "brown, umber, chestnut, ginger, rose, violet"),
     _identity("hair_lightness", "nearly black to nearly white hair"),
     _identity("hair_length", "cropped to below the chin"),
     _identity("hair_volume", "flat to high hair"),

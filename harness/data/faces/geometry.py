@@ -118,7 +118,7 @@ def hull(view: View, centre: Triple, radii: Triple, axes: Tensor | None = None) 
     root = (disc.clamp(min=0).sqrt_() + disc.clamp(max=0)).div_(e(2, 2))
     # 1 - Q of the silhouette ellipse Q(u, v) = 1; its mean radius turns it into a distance.
     radius = (m.inverse()[:, :2, :2].det().clamp(min=1e-12) ** 0.25)[:, None, None]
-    return slope + root, slope - root, disc * (0.5 * radius / e(2, 2))
+    return slope + root, slope - root.abs(), disc * (0.5 * radius / e(2, 2))
 
 
 def head(view: View, a: Anatomy) -> tuple[Tensor, Tensor]:

@@ -82,7 +82,7 @@ def back(view: View, c: Columns, a: Anatomy) -> Layer:
     """The mass of hair behind the head, longer and wider with length."""
     length, volume = c.trait("hair_length"), c.trait("hair_volume")
     nil = torch.zeros_like(length)
-    low = -0.40 - 0.38 * length
+    low = -0.42 - 0.30 * length
     wide = a.head_x * (0.86 + 0.28 * length) + 0.05 * volume * length
     depth, edge = ellipsoid(view, (nil, nil - 0.12, nil - 0.28), (wide, a.head_y * 0.62 + 0.42 * length, nil + 0.34))
     curl = c.trait("hair_curl")
@@ -104,11 +104,9 @@ def curtain(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Layer]:
     length, curl = c.trait("hair_length"), c.trait("hair_curl")
     grown = step_between(length, 0.35, 0.65)
     nil = torch.zeros_like(length)
-    low = 0.10 - 0.78 * length
+    low = -0.02 - 0.70 * length
     wide = a.head_x * (0.80 + 0.20 * grown) + 0.11 * grown + 0.04 * c.trait("hair_volume")
-    depth, far, edge = hull(
-        view, (nil, nil - 0.06, nil - 0.06), (wide, 0.62 + 0.24 * length, a.head_z + 0.02)
-    )
+    depth, far, edge = hull(view, (nil, nil - 0.06, nil - 0.06), (wide, 0.62 + 0.24 * length, a.head_z + 0.02))
     edge = edge + curl * 0.018 * torch.sin(27 * view.v + 9 * view.u)
     x, y, z = (view.local(i, depth) for i in range(3))
     inner, ends = _opening(a, x, y, z), _ends(x, y, low, curl)
@@ -141,7 +139,7 @@ def bun(view: View, c: Columns, a: Anatomy) -> Layer:
     size = 0.21 * step_between(c.trait("hair_bun"), 0.45, 1.0) * worn_flat(c)
     nil = torch.zeros_like(size)
     depth, edge = ellipsoid(
-        view, (nil, a.head_y + 0.04 + 0.10 * c.trait("hair_volume"), nil - 0.12), (size + 1e-3,) * 3
+        view, (nil, a.head_y + 0.01 + 0.08 * c.trait("hair_volume"), nil - 0.12), (size + 1e-3,) * 3
     )
     x, y = view.local(0, depth), view.local(1, depth)
     ripple = torch.sin(24 * (x + y))

@@ -15,9 +15,7 @@ def skin_depth(view: View, a: Anatomy) -> tuple[Tensor, Tensor, Tensor]:
     bare, edge = head(view, a)
     nil = torch.zeros_like(a.nose_r)
     front = surface_z(a, nil, a.nose_y)
-    tip, _ = ellipsoid(
-        view, (nil, a.nose_y, front + a.nose_z), (a.nose_r * 1.12, a.nose_r * 0.92, a.nose_r + 0.02)
-    )
+    tip, _ = ellipsoid(view, (nil, a.nose_y, front + a.nose_z), (a.nose_r * 1.12, a.nose_r * 0.92, a.nose_r + 0.02))
     high = a.eye_y - 0.01
     bridge, _ = ellipsoid(
         view,
@@ -115,8 +113,10 @@ def _mouth(
     paint.over(view.cover(tongue * 0.05) * inside, colour.plain(0xD9606A, a.mouth_y))
     teeth = (0.030 + 0.028 * opened + 0.012 * c.state("smile")) * bow
     shown = ((opened + 0.35 * c.state("smile").clamp(min=0)) * 5 - 0.3).clamp(0, 1)
-    paint.over(view.cover(torch.minimum(above + teeth, 0.86 - across.abs())) * inside * shown,
-               colour.plain(0xFFFBF2, a.mouth_y))
+    paint.over(
+        view.cover(torch.minimum(above + teeth, 0.86 - across.abs())) * inside * shown,
+        colour.plain(0xFFFBF2, a.mouth_y),
+    )
     bulge = (lip - inside).clamp_(min=0)
     profile = (-out).clamp_(min=0) * (inner / 0.03).clamp_(0, 1)
     relief.add_(torch.where(lip > 0, profile * 0.9, torch.zeros_like(profile)))
@@ -162,7 +162,7 @@ def _eyes(
     # Lid line and lashes: a band along the lid's edge, thicker and longer to the outside.
     lash = c.trait("lashes")
     thick = (0.008 + 0.013 * lash) * (1 + (0.35 + 0.8 * lash) * nx.clamp(-1, 1.3))
-    reach = (1.06 + 0.10 * lash + 0.14 * lash * nx) ** 2 - bend
+    reach = (0.96 + 0.16 * lash + 0.16 * lash * nx).clamp(min=0) ** 2 - bend
     top = torch.minimum(a.lid_upper - a.lid_upper_bend * bend, (1 - bend).clamp(min=0).sqrt()) * a.eye_ry
     line = thick - (ey - top - 0.004 - 0.05 * lash * (nx - 0.75).clamp(min=0)).abs()
     ink = view.cover(torch.minimum(line, reach * (0.5 * a.eye_rx)))

@@ -23,7 +23,7 @@ def _lens_plane(a: Anatomy) -> Tensor:
     return surface_z(a, nil, a.eye_y) + 0.085
 
 
-BEND = 0.34  # how fast the lenses' sheet recedes sideways, per unit of x squared
+BEND = 0.42  # how fast the lenses' sheet recedes sideways, per unit of x squared
 
 
 def _height(c: Columns) -> Tensor:
@@ -60,7 +60,7 @@ def glasses(view: View, c: Columns, a: Anatomy) -> Layer:
     # Two slanted bands of reflected sky on each lens.
     slant = (lx + 0.55 * ly) / height
     streak = ((0.13 - (slant + 0.42).abs()) * 40).clamp_(0, 1) + ((0.05 - (slant + 0.12).abs()) * 40).clamp_(0, 1)
-    cover = torch.maximum(frame, lens * (0.07 + 0.13 * streak)) * _presence(c)
+    cover = torch.maximum(frame, lens * (0.03 + 0.12 * streak)) * _presence(c)
     paint = Paint(colour.plain(0xEAF4FF, a.eye_x), x)
     paint.over(frame, _rim_colour(c))
     return Layer(
@@ -97,8 +97,8 @@ def cap(view: View, c: Columns, a: Anatomy) -> list[Layer]:
     nil = torch.zeros_like(presence)
     tone = colour.palette((0xD8343A, 0xE9A820, 0x2F9E5B, 0x2C6FD1, 0x8048B8), c.trait("cap_hue"))
     band = a.forehead + 0.19 - 0.09 * deep
-    grow = 0.085 + 0.03 * c.trait("hair_length")
-    low, top = nil - 0.55, a.head_y + 0.135
+    grow = 0.05 + 0.03 * c.trait("hair_length")
+    low, top = nil - 0.70, a.head_y + 0.125
     depth, edge = ellipsoid(
         view, (nil, (top + low) / 2, nil - 0.04), (a.head_x + grow, (top - low) / 2, a.head_z + 0.07 + grow)
     )
@@ -110,16 +110,14 @@ def cap(view: View, c: Columns, a: Anatomy) -> list[Layer]:
     paint.shade(1 - 0.35 * (1 - seam.abs() * 9).clamp(min=0))
     paint.over(view.cover(0.055 - cut), colour.scaled(tone, 0.62))
     cover = torch.minimum(view.cover(edge), view.cover(cut)) * presence
-    dome = Layer(
-        depth, cover, paint.planes, normal(view, depth + 0.03 * (cut / 0.03).clamp(0, 1)), 0.12, "cap"
-    )
+    dome = Layer(depth, cover, paint.planes, normal(view, depth + 0.03 * (cut / 0.03).clamp(0, 1)), 0.12, "cap")
     reach = surface_z(a, nil, band)
     depth, edge = ellipsoid(
         view,
-        (nil, band + 0.005, reach + 0.02),
-        (a.head_x * 0.80, nil + 0.040, nil + 0.34),
-        about(0, nil + 0.30),
+        (nil, band + 0.01, reach - 0.04),
+        (a.head_x * 0.86, nil + 0.050, nil + 0.42),
+        about(0, nil + 0.26),
     )
     paint = Paint(colour.scaled(tone, 0.85), depth)
-    brim = Layer(depth, view.cover(edge * 0.5) * presence, paint.planes, normal(view, depth), 0.15, "cap")
+    brim = Layer(depth, view.cover(edge) * presence, paint.planes, normal(view, depth), 0.15, "cap")
     return [dome, brim]
