@@ -38,44 +38,26 @@ def build(
     return written
 
 
-def summary(folder: Path) -> list[dict[str, Any]]:
-    """The decision table as plain values, one dict a variant, for a terminal or JSON.
+def summary(folder: Path, most: int = 4) -> list[dict[str, Any]]:
+    """The decision table for a terminal: one flat dict of plain text a variant, with at most ``most`` metrics.
 
-    {variant, cells, done, planned, baseline, metrics: [{name, title, unit, direction, mean, low, high, delta,
-    delta_low, delta_high, verdict, text}]}; NaN is None; ``text`` is the mean and its interval as the page writes them.
+    Keys: variant, cells, n ("3" or "2 of 3"), each metric's title (mean and 95 % interval), and after the first metric
+    "to baseline" (paired difference and its interval).
     """
     from harness.report.load import load
     from harness.report.numbers import Numbers
     from harness.report.tables import decision
 
-    return [
-        {
-            "variant": row.label,
-            "cells": row.cells,
-            "done": row.done,
-            "planned": row.planned,
-            "baseline": row.baseline,
-            "metrics": [_plain(cell) for cell in row.values],
-        }
-        for row in decision(Numbers(load(Path(folder))))
-    ]
-
-
-def _plain(cell: Any) -> dict[str, Any]:
-    change = cell.difference.interval if cell.difference else None
-    values = {"mean": cell.mean.mean, "low": cell.mean.low, "high": cell.mean.high}
-    values |= {"delta": change.mean, "delta_low": change.low, "delta_high": change.high} if change else {}
-    kept = {key: value if value == value else None for key, value in values.items()}
-    return {
-        "name": cell.metric.name,
-        "title": cell.metric.title,
-        "unit": cell.metric.unit,
-        "direction": cell.metric.direction,
-        **{"delta": None, "delta_low": None, "delta_high": None},
-        **kept,
-        "verdict": cell.verdict,
-        "text": f"{cell.value} {cell.bounds}".strip(),
-    }
+    rows = []
+    for row in decision(Numbers(load(Path(folder)))):
+        line = {"variant": row.label + (" (baseline)" if row.baseline else ""), "cells": row.cells}
+        line["n"] = str(row.done) if row.done == row.planned else f"{row.done} of {row.planned}"
+        for place, cell in enumerate(row.values[:most]):
+            line[cell.metric.title.lower()] = f"{cell.value} {cell.bounds}".strip()
+            if place == 0:
+                line["to baseline"] = f"{cell.delta} {cell.delta_bounds}".strip()
+        rows.append({key: text.replace("−", "-").replace("–", "-") for key, text in line.items()})
+    return rows
 
 
 def _text(name: str, numbers: Any) -> str:

@@ -129,8 +129,10 @@ def _others(numbers: Numbers, metric: str, told: Variant) -> list[str]:
 
 def _ladder(numbers: Numbers, metric: str) -> list[str]:
     known = {name: numbers.reference(name, metric) for name in REFERENCES}
-    parts = [f"the {REFERENCES[name]} {label(metric).write(v)}" for name, v in known.items() if math.isfinite(v)]
-    return [f"On the same images {', '.join(parts[:-1])}{' and ' if parts[1:] else ''}{parts[-1]}."] if parts else []
+    parts = [f"{label(metric).write(v)} for the {REFERENCES[name]}" for name, v in known.items() if math.isfinite(v)]
+    if not parts:
+        return []
+    return [f"On the same images it is {' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))}."]
 
 
 def _condition(numbers: Numbers, first: Variant, last: Variant) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ SIZE = (5.6, 3.9)  # inches; drawn so that its text is readable at phone width
 REFERENCE_MARKS = {"oracle": "*", "copy": "x", "mean_face": "+"}
 
 
-def style(index: int) -> tuple[str, str, object]:
+def style(index: int) -> tuple[str, str, Any]:
     """Colour, marker and dash pattern of the variant at this place of the plan."""
     return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)], DASHES[index % len(DASHES)]
 
@@ -47,14 +48,13 @@ def over_variants(numbers: Numbers, metric: str) -> str:
         else:
             axes.set_xlim(-0.6, len(shown) - 0.4)
         spread = (lambda x, d: x * math.exp(0.02 * d)) if cells else (lambda x, d: x + 0.05 * d)
-        for index, (variant, place) in enumerate(zip(shown, places, strict=True)):
+        for variant, place in zip(shown, places, strict=True):
             colour, marker, _ = style(table.variants.index(variant))
             values = list(numbers.replicates(variant, metric).values())
             offsets = np.arange(len(values)) - (len(values) - 1) / 2
             dots = [spread(place, float(d)) for d in offsets]
             axes.plot(dots, values, marker, color=colour, markersize=5, alpha=0.75, zorder=3, linestyle="none")
             _whisker(axes, spread(place, -1.9 - len(values) / 2), numbers, variant, metric)
-            _ = index
         axes.set_xticks(places, [f"{v.cells:.0f}" if cells else _short(v.label) for v in shown])
         axes.set_xlabel("cells of the latent (height × width)" if cells else "variant")
         if not cells and len(shown) > 4:
@@ -81,8 +81,8 @@ def _lines(axes: Axes, numbers: Numbers, metric: str) -> None:
         value = numbers.reference(name, metric)
         if math.isfinite(value):
             axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-            place = {"x": 0.995, "y": value, "transform": axes.get_yaxis_transform()}
-            axes.text(**place, s=title, ha="right", va="bottom", fontsize=9, color=MUTED)
+            sides = axes.get_yaxis_transform()
+            axes.text(0.995, value, title, transform=sides, ha="right", va="bottom", fontsize=9, color=MUTED)
 
 
 def _short(text: str, most: int = 22) -> str:
@@ -96,7 +96,8 @@ def transfer_against(numbers: Numbers, metric: str) -> str:
         figure = Figure(figsize=SIZE)
         axes = figure.subplots()
         axes.grid(True, axis="both")
-        described = []
+        described: list[str] = []
+        names: list[tuple[float, float, str, str]] = []
         for index, variant in enumerate(table.variants):
             x, y = numbers.replicates(variant, metric), numbers.replicates(variant, "identity_transfer")
             keys = [key for key in x if key in y]
@@ -106,21 +107,50 @@ def transfer_against(numbers: Numbers, metric: str) -> str:
             axes.plot([x[k] for k in keys], [y[k] for k in keys], marker, color=colour, markersize=4.5, alpha=0.55)
             cx, cy = float(np.mean([x[k] for k in keys])), float(np.mean([y[k] for k in keys]))
             axes.plot([cx], [cy], marker, color=colour, markersize=9, markeredgecolor=INK, markeredgewidth=0.9)
-            axes.annotate(_short(variant.label), (cx, cy), (8, 6), textcoords="offset points", fontsize=10)
+            names.append((cx, cy, _short(variant.label), INK))
             described.append(f"{variant.label} {info.write(cx)} and {number(cy, 3)}")
         for name, title in REFERENCES.items():
             x0, y0 = numbers.reference(name, metric), numbers.reference(name, "identity_transfer")
             if math.isfinite(x0) and math.isfinite(y0):
                 axes.plot([x0], [y0], REFERENCE_MARKS[name], color=MUTED, markersize=9, markeredgewidth=1.6)
-                right = x0 > float(np.mean(axes.get_xlim()))
-                place = {"textcoords": "offset points", "ha": "right" if right else "left", "va": "top"}
-                axes.annotate(title, (x0, y0), (-6 if right else 6, -6), fontsize=9, color=MUTED, **place)
-        axes.margins(0.1)
+                names.append((x0, y0, title, MUTED))
+        axes.margins(0.12)
+        _name_points(axes, names)
         axes.set_xlabel(f"{info.title.lower()} (← better)")
         axes.set_ylabel("identity transfer (better →)")
         axes.set_title("Transfer against expression: the good corner is top left")
         text = f"{info.title} and identity transfer: {'; '.join(described)}."
         return to_svg(figure, "fig-expression", f"Identity transfer against {info.title.lower()}", text)
+
+
+def _name_points(axes: Axes, points: list[tuple[float, float, str, str]], size: float = 9.5) -> None:
+    """Write names beside points: of eight places around each, the first that covers no point and no other name."""
+    axes.autoscale_view()
+    bounds = axes.get_window_extent()
+    scale = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    dots = axes.transData.transform([(x, y) for x, y, _, _ in points]) if points else np.empty((0, 2))
+    taken = [(x - 5 * scale, y - 5 * scale, x + 5 * scale, y + 5 * scale) for x, y in dots]
+    for (x, y, name, colour), (px, py) in zip(points, dots, strict=True):
+        width, height = 0.58 * size * len(name) * scale, 1.15 * size * scale
+        boxes = []
+        for reach in (9, 22, 36):
+            for side, lift in ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1)):
+                left = px + reach * scale if side > 0 else px - reach * scale - width
+                low = py - height / 2 + lift * reach * scale * 0.9
+                boxes.append((left, low, left + width, low + height))
+        free = [b for b in boxes if b[2] < bounds.x1 + 4 and b[0] > bounds.x0 and not any(_meet(b, t) for t in taken)]
+        box = (free or boxes)[0]
+        taken.append(box)
+        offset = ((box[0] - px) / scale, (box[1] + height / 2 - py) / scale)
+        far = max(abs(offset[1]), -offset[0] - width / scale, offset[0]) > 14
+        line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkB": 4} if far else None
+        axes.annotate(
+            name, (x, y), offset, textcoords="offset points", va="center", fontsize=size, color=colour, arrowprops=line
+        )
+
+
+def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def training(numbers: Numbers, key: str, title: str) -> str:
@@ -137,12 +167,12 @@ def training(numbers: Numbers, key: str, title: str) -> str:
                 continue
             for x, y in curves:
                 axes.plot(x, y, color=colour, linewidth=0.6, alpha=0.35)
+            few = min((c[0] for c in curves), key=len)
             start, stop = max(c[0][0] for c in curves), min(c[0][-1] for c in curves)
-            grid = np.linspace(start, stop, 60)
+            grid = few[(few >= start) & (few <= stop)]
             mean = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
-            axes.plot(
-                grid, mean, color=colour, linestyle=dash, marker=marker, markersize=5, markevery=(5 + 2 * index, 12)
-            )
+            every = (2 * index, max(1, len(grid) // 6)) if len(grid) > 12 else 1
+            axes.plot(grid, mean, color=colour, linestyle=dash, marker=marker, markersize=5, markevery=every)
             ends.append((float(grid[-1]), float(mean[-1]), variant.label, colour))
         values = [y for line in axes.lines for y in np.asarray(line.get_ydata(), dtype=float) if y > 0]
         if values and max(values) / min(values) > 5:

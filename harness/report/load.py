@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from harness.records import Ledger, Record
 from harness.report.wording import COSTS
 
 Array = NDArray[np.float64]
@@ -30,7 +30,8 @@ class Trial:
     pair: str
     status: str
     folder: Path
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Record | None = None
+    outdated: bool = False  # scored by older metrics than the plan's
     arrays: Mapping[str, Array] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
 
@@ -44,7 +45,7 @@ class Trial:
 
     def part(self, name: str) -> Mapping[str, Any]:
         """A section of the record (spec, data, cost, environment, invalid ...), empty when absent."""
-        return self.record.get(name) or {}
+        return getattr(self.record, name, None) or {}
 
     def values(self, metric: str) -> Array:
         """Per-image values, (n,); a single value where only a mean is known; empty when undefined or invalid.
@@ -106,6 +107,7 @@ class Table:
     plan: Mapping[str, Any]
     variants: tuple[Variant, ...]
     unplanned: int  # records in the folder that the plan does not name (older code, data or options)
+    damaged: tuple[tuple[str, str], ...] = ()  # (trial, reason) of files that were not trusted
 
     @property
     def suite(self) -> str:
@@ -126,65 +128,41 @@ class Table:
         return named[0] if named else (self.variants[0] if self.variants else None)
 
     def metrics(self) -> list[str]:
-        """Names of all scores that any done trial has, in the order of their first appearance, then the costs."""
+        """Names of all valid scores of any done trial, in the order of their first appearance, then the costs."""
         names: dict[str, None] = {}
         for trial in self.done:
             names |= dict.fromkeys(trial.part("scores"))
-        return [*names, *(name for name in COSTS if any(t.values(name).size for t in self.done))]
+        return [name for name in [*names, *COSTS] if any(t.values(name).size for t in self.done)]
 
 
 def load(folder: Path) -> Table:
-    """Read results/<suite>. UsageError when it holds no plan; a record that cannot be read is a missing one."""
-    folder = Path(folder)
-    plan = _json(folder / "plan.json")
-    if not isinstance(plan, dict) or not plan.get("trials"):
+    """Read results/<suite>. UsageError when it holds no plan; a record that cannot be trusted counts as missing."""
+    ledger = Ledger(Path(folder))
+    plan = ledger.plan()
+    if not plan or not plan.get("trials"):
         raise UsageError(f"{folder} holds no results: plan.json is absent or names no trials. Run the suite first.")
     grouped: dict[str, list[Trial]] = {}
     for planned in plan["trials"]:
-        grouped.setdefault(planned["label"], []).append(_trial(folder, planned))
+        grouped.setdefault(planned["label"], []).append(_trial(ledger, planned))
     named = {planned["name"] for planned in plan["trials"]}
-    found = {path.parent.name for path in (folder / "trials").glob("*/record.json")}
+    found = {path.parent.name for path in (ledger.folder / "trials").glob("*/record.json")}
     variants = tuple(Variant(label, trials[0].cell, tuple(trials)) for label, trials in grouped.items())
-    return Table(folder, plan, variants, len(found - named))
+    return Table(ledger.folder, plan, variants, len(found - named), tuple(sorted(ledger.damaged)))
 
 
-def _trial(folder: Path, planned: Mapping[str, Any]) -> Trial:
-    place = folder / "trials" / planned["name"]
-    record = _json(place / "record.json") or {}
-    values = (_json(place / "values.json") or {}) if record else {}
+def _trial(ledger: Ledger, planned: Mapping[str, Any]) -> Trial:
+    record = ledger.read(planned["name"])
+    values = ledger.values(record) if record else {}
     return Trial(
         name=planned["name"],
         label=planned["label"],
         cell=planned.get("cell") or {},
         seed=int(planned["seed"]),
         pair=str(planned.get("pair") or ""),
-        status=str(record.get("status", "missing")),
-        folder=place,
+        status=record.status if record else "missing",
+        folder=record.folder if record else ledger.folder,
         record=record,
-        arrays={
-            name: np.array([math.nan if v is None else v for v in row], dtype=float) for name, row in values.items()
-        },
-        history=_lines(place / "history.jsonl") if record else (),
+        outdated=bool(record and planned.get("score_digest", record.score_digest) != record.score_digest),
+        arrays={name: np.array(row, dtype=np.float64) for name, row in values.items()},
+        history=tuple(ledger.history(record)) if record else (),
     )
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _lines(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """JSON lines; a torn last line (the trial was killed while writing it) is left out."""
-    rows = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return ()
-    for line in text.splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return tuple(rows)

@@ -54,7 +54,7 @@ def markdown(numbers: Numbers) -> str:
         lines += _table(tables.transition(fit)) if fit.curves else []
     lattice = tables.lattice(numbers)
     if lattice.rows:
-        lines += ["## Checkerboard", "", "‡ marks a mean above 3 dB.", "", *_table(lattice)]
+        lines += ["## Checkerboard", "", tables.SEEN, "", *_table(lattice)]
     configuration = tables.configuration(table)
     if configuration.rows:
         lines += _folded("What differs from the baseline", _table(configuration))
@@ -78,7 +78,8 @@ def _decision(numbers: Numbers) -> tables.Grid:
         n = str(row.done) if row.done == row.planned else f"{row.done} of {row.planned}"
         texts = [name, *([row.cells] if cells else []), n]
         for cell in row.values:
-            delta = f"; Δ {cell.delta} {cell.mark} {cell.verdict}" if cell.delta else ""
+            parts = (cell.delta, cell.delta_bounds, cell.mark, cell.verdict)
+            delta = f"; Δ {' '.join(part for part in parts if part)}" if cell.delta else ""
             texts.append(f"{cell.value} {cell.bounds}{delta}".replace(" ;", ";").strip())
         rows.append(texts)
     return tables.Grid(heads, rows)

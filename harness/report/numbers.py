@@ -14,9 +14,9 @@ from harness.stats import Interval, SignFlip
 
 NOTHING = Interval(math.nan, math.nan, math.nan, 0, 0)
 REFERENCES = {
-    "oracle": "exact swap (oracle)",
-    "copy": "copy of the driver",
-    "mean_face": "mean face of the target",
+    "oracle": "exact swap",
+    "copy": "copy of driver",
+    "mean_face": "mean face",
 }
 
 

@@ -26,7 +26,7 @@ SCALES = {
 METHOD = (
     "Intervals are 95 %: a hierarchical bootstrap over replicates (seed and identity pair) and the images inside them, "
     "widened to Student's t because replicates are few. Δ is the paired difference to the baseline on the same "
-    "replicates and images; ▲ better, ▼ worse and ≈ no clear difference tell whether its interval leaves zero out. "
+    "replicates and images; ▲ better, ▼ worse and ≈ unclear tell whether its interval leaves zero out. "
     "Intervals are not corrected for looking at several metrics. ◆ Pareto: no other variant has both a higher mean "
     "identity transfer and a lower mean expression error."
 )
@@ -58,7 +58,8 @@ def html(numbers: Numbers) -> str:
     )
     css, js = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     context = {**_context(numbers), "css": Markup(css), "js": Markup(js), "policy": policy(css, js)}
-    return environment.get_template("page.html.j2").render(context)
+    page = environment.get_template("page.html.j2").render(context)
+    return page.replace("95 %", "95\u00a0%")
 
 
 def policy(css: str, js: str) -> str:
@@ -99,6 +100,7 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "meaning": pictures.MEANING if any(t.part("data").get("truth") for t in table.done) else "",
         "replicate": f"seed {seed[0]}" + (f", pair {seed[1]}" if seed[1] else "") if seed else "",
         "sections": _sections(numbers),
+        "seen": tables.SEEN,
         "lattice": tables.lattice(numbers),
         "configuration": tables.configuration(table),
         "everything": tables.all_metrics(numbers),
@@ -119,7 +121,7 @@ def _sections(numbers: Numbers) -> list[Section]:
     have = set(numbers.table.metrics())
     sections = []
     dots = "Dots are replicates; the bar beside them is their mean with its 95 % interval. Dashed lines are references."
-    transfer = [m for m in ("identity_transfer", "leak_gap") if m in have]
+    transfer: list[str] = [m for m in ("identity_transfer", "leak_gap") if m in have]
     if not transfer and numbers.primary:
         transfer = [numbers.primary]
     if transfer:

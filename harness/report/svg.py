@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 INK, MUTED, RULE, PAPER = "#1d2126", "#656b75", "#d8d4cb", "#fcfbf8"  # the page's CSS names the same four
 SVG = "http://www.w3.org/2000/svg"
+rcParams = cast(MutableMapping[str, Any], matplotlib.rcParams)  # typed with each key as a literal
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: selectable, read aloud, in the page's font
     "text.parse_math": False,  # a name with a $ is a name
@@ -57,7 +58,7 @@ def drawing() -> Iterator[None]:
     """Draw inside this: the settings of every figure, over matplotlib's own defaults and nobody's matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+        rcParams.update(_SETTINGS)
         yield
 
 

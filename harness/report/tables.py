@@ -16,6 +16,7 @@ from harness.report.wording import Label, count, label, number
 from harness.stats import Interval
 from harness.transition import TransitionFit
 
+SEEN = "‡ marks a grid that is there: above 3 dB, and above twice the data's own floor where that is known."
 MARK = {"better": "▲", "worse": "▼", "higher": "▲", "lower": "▼", "no clear difference": "≈"}
 
 
@@ -57,9 +58,13 @@ class Cell:
     def delta(self) -> str:
         if self.difference is None or self.difference.interval.n == 0:
             return ""
-        interval = self.difference.interval
-        sign = "+" if interval.mean > 0 else ""
-        return f"{sign}{self.metric.write(interval.mean)} {self.metric.interval(interval.low, interval.high)}".strip()
+        mean = self.difference.interval.mean
+        return ("+" if mean > 0 else "") + self.metric.write(mean)
+
+    @property
+    def delta_bounds(self) -> str:
+        change = self.difference.interval if self.difference else None
+        return self.metric.interval(change.low, change.high) if change else ""
 
     @property
     def verdict(self) -> str:
@@ -100,6 +105,7 @@ def decision(numbers: Numbers) -> list[Row]:
     front: set[str] = set()
     if {"identity_transfer", "expression_error"} <= set(metrics):
         front = numbers.pareto("identity_transfer", "expression_error")
+        front = front if len(front) < len(table.variants) else set()  # a mark on every row tells nothing
     return [
         Row(
             label=variant.label,
@@ -141,11 +147,7 @@ def validity(numbers: Numbers) -> list[Check]:
         ratio = max(sizes) / min(sizes)
         text = "equal" if ratio < 1.001 else f"largest {ratio:.2f} × smallest"
         checks.append(Check("Parameters", text, "good" if ratio < 1.05 else "note"))
-    invalid = {name: str(why) for trial in table.done for name, why in trial.part("invalid").items()}
-    reasons = "; ".join(f"{label(name).title}: {why}" for name, why in sorted(invalid.items()))
-    checks.append(
-        Check("Invalid metrics", str(len(invalid)) if invalid else "none", "note" if invalid else "good", reasons)
-    )
+    checks.append(_invalid(table))
     void = [t.part("cost").get("train_images_per_s", {}).get("void") for t in table.done]
     why = "; ".join(sorted({str(v) for v in void if v}))
     hit = sum(bool(v) for v in void)
@@ -158,10 +160,31 @@ def validity(numbers: Numbers) -> list[Check]:
     dropped = max((len(t.part("data").get("quarantined") or []) for t in table.done), default=0)
     if dropped:
         checks.append(Check("Quarantined images", str(dropped), "note", "unreadable files, left out of training"))
+    stale = sum(trial.outdated for trial in table.done)
+    if stale:
+        checks.append(Check("Outdated scores", f"{stale} of {done}", "bad", "scored by older metrics than planned"))
+    if table.damaged:
+        reasons = "; ".join(why for _, why in table.damaged)
+        checks.append(Check("Damaged files", str(len(table.damaged)), "bad", reasons))
     if table.unplanned:
         text = "of older code, data or options; not counted here"
         checks.append(Check("Other records in the folder", str(table.unplanned), "note", text))
     return checks
+
+
+def _invalid(table: Table) -> Check:
+    """Metrics that are no numbers here, gathered by their reason."""
+    invalid = {name: str(why) for trial in table.done for name, why in trial.part("invalid").items()}
+    if not invalid:
+        return Check("Invalid metrics", "none", "good")
+    grouped: dict[str, list[str]] = {}
+    for name, why in sorted(invalid.items()):
+        grouped.setdefault(why, []).append(label(name).title)
+    parts = [
+        f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {why}"
+        for why, names in grouped.items()
+    ]
+    return Check("Invalid metrics", str(len(invalid)), "note", "; ".join(parts))
 
 
 def _equal(name: str, values: list[Any], unit: str) -> Check:
@@ -198,34 +221,39 @@ def _noise(numbers: Numbers) -> Check:
 
 def failures(table: Table) -> list[dict[str, str]]:
     """Every trial that is not done, with its reason and the end of its log."""
+    lost = dict(table.damaged)
     return [
         {
             "name": trial.name,
             "status": trial.status,
-            "reason": str(trial.record.get("reason") or ("not run yet" if trial.status == "missing" else "")),
-            "log": _tail(trial.record.get("log_tail")),
+            "reason": (trial.record.reason or "") if trial.record else lost.get(trial.name, "not run yet"),
+            "log": trial.record.log_tail if trial.record else "",
         }
         for trial in table.trials
         if not trial.done
     ]
 
 
-def _tail(log: object) -> str:
-    return "\n".join(map(str, log)) if isinstance(log, list) else str(log or "")
-
-
 def lattice(numbers: Numbers) -> Grid:
-    """Checkerboard energy of each variant; ‡ marks means above 3 dB."""
-    names = [name for name in numbers.table.metrics() if name.startswith("cbe_")]
+    """Checkerboard energy of each variant by level: decibels, amplitude and the data's own floor; ‡ where it is seen.
+
+    Seen: the scorer's own flag in most replicates; without a flag, above 3 dB.
+    """
+    have = set(numbers.table.metrics())
+    kind = "cbe_" if "cbe_db_1" in have else "cbe_image_"
+    names = [n for j in (1, 2, 3) for n in (f"{kind}db_{j}", f"{kind}rms_{j}", f"{kind}floor_db_{j}") if n in have]
     rows = []
     for variant in numbers.table.variants:
         texts = []
         for name in names:
-            mean = numbers.mean(variant, name)
-            flag = " ‡" if label(name).unit == "dB" and mean.mean > 3 else ""
-            texts.append(f"{label(name).write(mean.mean)} {label(name).interval(mean.low, mean.high)}".strip() + flag)
+            mean, level = numbers.mean(variant, name), name[-1]
+            flag = numbers.mean(variant, f"cbe_flag_{level}").mean if f"cbe_flag_{level}" in have else math.nan
+            seen = flag > 0.5 if math.isfinite(flag) else mean.mean > 3
+            bounds = "" if "floor" in name else label(name).interval(mean.low, mean.high)
+            mark = " ‡" if seen and f"{kind}db_" in name else ""
+            texts.append(f"{label(name).write(mean.mean)} {bounds}".strip() + mark)
         rows.append([variant.label, *texts])
-    heads = [f"{label(n).title}, {label(n).unit}" if label(n).unit else label(n).title for n in names]
+    heads = [f"{label(n).title}, {label(n).unit}" for n in names]
     return Grid(["variant", *heads], rows if names else [])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from dataclasses import dataclass
 
 ARROW = {"higher": "↑", "lower": "↓", "none": ""}
@@ -72,11 +73,11 @@ _KNOWN = {
         Label("kl_per_cell", "KL per cell", "none", "nats", 2),
         Label("active_units", "Active units", "none", "", 0),
         Label("probe_accuracy", "Probe accuracy", "none", "", 3, "saturates; a footnote, not a result"),
-        Label("landmark_error", "Landmark error", "lower", "inter-ocular", 4),
+        Label("landmark_error", "Landmark error", "lower", "eye distances", 4),
         Label("yaw_error", "Yaw error", "lower", "°", 2),
         Label("pitch_error", "Pitch error", "lower", "°", 2),
         Label("roll_error", "Roll error", "lower", "°", 2),
-        Label("expression_error", "Expression error", "lower", "", 3, "driver's expression against the swap's"),
+        Label("expression_error", "Expression error", "lower", "SD", 3, "driver's expression against the swap's"),
         Label("rec_l1_face", "Reconstruction L1, face", "lower", "", 4),
         Label("rec_l1_background", "Reconstruction L1, background", "lower", "", 4),
         Label("rec_psnr", "Reconstruction PSNR", "higher", "dB", 2),
@@ -126,12 +127,36 @@ COSTS = (
 )
 
 
+_LATTICE = {
+    "db": ("", "lower", "dB", 1),
+    "rms": (", RMS", "lower", "%", 3),
+    "floor_db": (", floor of the data", "none", "dB", 1),
+    "floor_rms": (", floor of the data, RMS", "none", "%", 3),
+    "sensitivity": (", smallest that is seen", "none", "%", 3),
+    "flag": (", seen", "lower", "share of replicates", 2),
+}
+
+
 @functools.cache
 def label(name: str) -> Label:
     """The label of a metric: known here, else as its evaluator describes it, else its bare name."""
-    if name in _KNOWN:
-        return _KNOWN[name]
-    return _registered().get(name) or Label(name, name.replace("_", " "))
+    return _KNOWN.get(name) or _family(name) or _registered().get(name) or Label(name, name.replace("_", " "))
+
+
+def _family(name: str) -> Label | None:
+    """Metrics that come in families: lattice levels, factors read by the regressor, and floors."""
+    if found := re.fullmatch(r"cbe_(image_)?(db|rms|floor_db|floor_rms|sensitivity|flag)_(\d)", name):
+        tail, direction, unit, decimals = _LATTICE[found[2]]
+        title = f"Lattice {2 ** int(found[3])} px{' in the image' if found[1] else ''}{tail}"
+        return Label(name, title, direction, unit, decimals)
+    if found := re.fullmatch(r"(rec_|floor_)?(\w+)_(r2|gain)", name):
+        where = {"rec_": " of reconstructions", "floor_": " of real images", None: ""}[found[1]]
+        title = f"{found[2].replace('_', ' ').capitalize()} {'R²' if found[3] == 'r2' else 'gain'}{where}"
+        return Label(name, title, "higher" if found[3] == "r2" and found[1] != "floor_" else "none", "", 2)
+    base = _KNOWN.get(name.removesuffix("_floor"))
+    if base and name.endswith("_floor"):
+        return Label(name, f"{base.title}, floor of the reader", "none", base.unit, base.decimals)
+    return None
 
 
 @functools.cache
