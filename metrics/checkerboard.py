@@ -89,6 +89,30 @@ def readable_levels(height: int, width: int, levels: int = LEVELS) -> int:
     return max(j for j in range(levels + 1) if j == 0 or min(height, width) / 2**j >= SMALLEST_SPACING)
 
 
+def _offsets(height: int, width: int, a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) signed distances in bins, down and across, of every bin to the frequency (a, b), on the torus."""
+    row, column = np.mgrid[:height, :width].astype(float)
+    down = (row - a * height + height / 2) % height - height / 2
+    across = (column - b * width + width / 2) % width - width / 2
+    return down, across
+
+
+def _peak_radius(height: int, width: int, levels: int) -> float:
+    return max(2.0, PEAK * min(1.0, min(height, width) / 2**levels / FULL_SPACING))
+
+
+@lru_cache(maxsize=32)
+def free_bins(height: int, width: int, levels: int = LEVELS) -> np.ndarray:
+    """(H, W) bool, unshifted: bins outside of every lattice disc of the readable levels, and of zero frequency."""
+    levels = readable_levels(height, width, levels)
+    radius = _peak_radius(height, width, levels)
+    free = np.hypot(*_offsets(height, width, 0, 0)) > radius
+    for level in range(1, levels + 1):
+        for a, b in lattice_points(level):
+            free &= np.hypot(*_offsets(height, width, a / 2**level, b / 2**level)) > radius
+    return free
+
+
 @lru_cache(maxsize=32)
 def _geometry(height: int, width: int, levels: int):
     """Per level: bins of the discs, and groups (bins, weight) whose trimmed means, times weight, are the background.
@@ -97,27 +121,17 @@ def _geometry(height: int, width: int, levels: int):
     with it below, the disc to 2 at least (an on-bin line under a Hann window reaches 1.4 bins).
     """
     scale = min(1.0, min(height, width) / 2**levels / FULL_SPACING)
-    peak = max(2.0, PEAK * scale)
+    peak = _peak_radius(height, width, levels)
     inner, outer = max(peak + 1, INNER * scale), OUTER * scale
-    row, column = np.mgrid[:height, :width].astype(float)
-
-    def offsets(a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
-        down = (row - a * height + height / 2) % height - height / 2
-        across = (column - b * width + width / 2) % width - width / 2
-        return down, across
-
-    free = np.hypot(*offsets(0, 0)) > peak
-    for level in range(1, levels + 1):
-        for a, b in lattice_points(level):
-            free &= np.hypot(*offsets(a / 2**level, b / 2**level)) > peak
-    down, across = offsets(0, 0)
+    free = free_bins(height, width, levels)
+    down, across = _offsets(height, width, 0, 0)
     off_axes = (np.abs(down) > peak) & (np.abs(across) > peak)
 
     plan = []
     for level in range(1, levels + 1):
         discs, groups = [], []
         for a, b in lattice_points(level):
-            down, across = offsets(a / 2**level, b / 2**level)
+            down, across = _offsets(height, width, a / 2**level, b / 2**level)
             distance = np.hypot(down, across)
             disc = distance <= peak
             discs.append(np.flatnonzero(disc))
