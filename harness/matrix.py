@@ -89,7 +89,11 @@ def _axes(document: Document, at: Path_, section: Any) -> Iterator[list[Setting]
                 )
             dotted = {axis.dotted: value}
             setting = next(flatten(document, (), dotted))
-            settings.append(Setting(setting.path, value, axis.key, document.where((*place, i))))
+            settings.append(
+                Setting(
+                    setting.path, value, (axis.keys + axis.keys[-1:])[: len(setting.path)], document.where((*place, i))
+                )
+            )
         yield settings
 
 

@@ -76,7 +76,7 @@ def _entry(kind: Kind, name: str, thing: Any) -> Entry:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest known name, or all of them when none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.55)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f"Did you mean {near[0]!r}?"
     return f"Expected one of: {', '.join(names[:40])}" if names else "There are none"

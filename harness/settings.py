@@ -22,31 +22,40 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """One leaf of a specification: `path` is ("optim", "lr"); `key` and `where` are the places of key and value."""
+    """One leaf of a specification: `path` is ("optim", "lr"); `keys` are its parts' places, `where` the value's."""
 
     path: Key
     value: Any
-    key: Where
+    keys: tuple[Where, ...]
     where: Where
+
+    @property
+    def key(self) -> Where:
+        """The place of the last part."""
+        return self.keys[-1] if self.keys else self.where
 
     @property
     def dotted(self) -> str:
         return ".".join(self.path)
 
 
-def flatten(document: Document, at: Path_, value: Any, under: Key = ()) -> Iterator[Setting]:
+def flatten(
+    document: Document, at: Path_, value: Any, under: Key = (), keys: tuple[Where, ...] = ()
+) -> Iterator[Setting]:
     """Settings of the (nested or dotted) mapping that stands at path `at` of the document. A list is a leaf."""
     if isinstance(value, dict) and (value or not under):
         for key, inner in value.items():
             parts = tuple(key.split("."))
+            place = document.where((*at, key), key=True)
             if not all(parts):
-                place = document.where((*at, key), key=True)
                 raise place.error(f"the key {key!r} has an empty part. Expected a key such as `optim.lr`")
-            yield from flatten(document, (*at, key), inner, (*under, *parts))
+            starts = [sum(len(part) + 1 for part in parts[:i]) for i in range(len(parts))]
+            places = tuple(place.shifted(start) for start in starts)
+            yield from flatten(document, (*at, key), inner, (*under, *parts), (*keys, *places))
         return
     if len(under) == 2 and under[0] == "loss" and _is_number(value):
-        under = (*under, "weight")
-    yield Setting(under, value, document.where(at, key=True), document.where(at))
+        under, keys = (*under, "weight"), (*keys, keys[-1])
+    yield Setting(under, value, keys, document.where(at))
 
 
 def distinct(settings: Iterable[Setting]) -> tuple[Setting, ...]:
@@ -141,7 +150,7 @@ class _Places:
         for end in range(len(path), 0, -1):
             for known, setting in reversed(list(self.origin.items())):
                 if known == path[:end] or (end == len(path) and known[:end] == path):
-                    return setting.key if key else setting.where
+                    return setting.keys[end - 1] if key else setting.where
         return self.fallback
 
     def get(self, kind: registry.Kind, name: str, path: Key) -> registry.Entry:

@@ -95,11 +95,12 @@ def from_document(document: Document, file: Path) -> Suite:
         raise _explained(error, document) from None
     if sections.suite in RESERVED:
         raise document.where(("suite",)).error(f"{sections.suite!r} is a reserved name. Expected another")
+    top = document.where(("data",), key=True)
     base = distinct(
         [
             *flatten(document, ("base",), sections.base or {}),
             *(
-                Setting(("data", *s.path), s.value, s.key, s.where)
+                Setting(("data", *s.path), s.value, (top, *s.keys), s.where)
                 for s in flatten(document, ("data",), sections.data or {})
             ),
         ]

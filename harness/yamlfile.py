@@ -35,6 +35,10 @@ class Where:
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
 
+    def shifted(self, columns: int) -> Where:
+        """The place so many columns to the right; the same where there are no columns."""
+        return Where(self.source, self.line, self.column + columns) if self.line else self
+
     def error(self, text: str) -> UsageError:
         """The error to raise about this place."""
         return UsageError(f"{self}: {text}")

@@ -1,0 +1,42 @@
+"""A small suite and a variant of four parameters, for the tests of suites, trials and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+TEXT = """\
+suite: tiny
+question: Does a test see what it should?
+data: {frames: 20, eval_frames: 4}
+base:
+  model: {variant: tiny-test, width: 2}
+  loss:
+    l1: 1.0
+    kl: {weight: 0.2}
+  optim.steps: 10
+matrix:
+  grid:
+    model.grid: [3, 5]
+seeds: 2
+scales:
+  quick: {optim.batch: 4}
+  standard: {data: {size: 32}, seeds: [4, 9, 2]}
+baseline: {model.grid: 5}
+"""
+
+
+def build(size: int, grid: int = 3, width: int = 4, mode: Literal["soft", "hard"] = "soft") -> nn.Module:
+    """A variant of a test."""
+    if grid > size:
+        raise ValueError(f"grid {grid} does not fit into {size} pixels")
+    return nn.Linear(width, 1)
+
+
+def write(folder: Path, text: str = TEXT, name: str = "tiny.yaml") -> Path:
+    """The suite's file in `folder`."""
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
