@@ -95,7 +95,7 @@ def steps_of(spec: Spec) -> int | None:
     frames = training_images(spec.data)
     if frames is None:
         return None
-    return spec.optim.epochs * max(1, frames * spec.data.repeat // spec.optim.batch)
+    return spec.optim.epochs * -(-frames * spec.data.repeat // spec.optim.batch)
 
 
 def training_images(data: DataSpec) -> int | None:
