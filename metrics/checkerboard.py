@@ -311,7 +311,13 @@ def _infos() -> Iterator[MetricInfo]:
                 f"the smallest such grid this reading of the {where} detects",
             )
         yield MetricInfo(
-            f"cbe_flag_{level}", "lower", "0 or 1", 0.0, f"1 where {every} is above {FLAG_DB:g} dB and twice the floor"
+            f"cbe_flag_{level}",
+            "lower",
+            "0 or 1",
+            0.0,
+            f"1 where {every} is above {FLAG_DB:g} dB and twice the floor",
+            f"grid_{level}",
+            (1.0, 0.0),
         )
 
 

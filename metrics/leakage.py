@@ -195,7 +195,13 @@ EVALUATORS = {
                 ends=(1.0, 0.0),
             ),
             MetricInfo(
-                "probe_accuracy", "none", "share", 0.5, "footnote: accuracy of the linear src/dst probe; saturates"
+                "probe_accuracy",
+                "none",
+                "share",
+                0.5,
+                "footnote: accuracy of the linear src/dst probe; saturates",
+                ladder="latent",
+                ends=(1.0, 0.5),
             ),
             MetricInfo("kl_nats", "none", "nats", None, "rate: KL of the posterior to N(0, 1), summed over the latent"),
             MetricInfo("kl_per_cell", "none", "nats", None, "the rate over the number of spatial cells"),

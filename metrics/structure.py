@@ -168,7 +168,7 @@ def _infos() -> Iterator[MetricInfo]:
     yield MetricInfo("expression_error_floor", "none", "sd", None, "the regressor's expression error on the truth")
     for name in SLOPES:
         for prefix, of in (("", "swaps"), ("rec_", "reconstructions"), ("floor_", "real images")):
-            ladder = "pose" if prefix == "" else ""
+            ladder = "" if prefix == "floor_" else "pose"
             yield MetricInfo(
                 f"{prefix}{name}_r2",
                 "none" if prefix == "floor_" else "higher",
@@ -183,6 +183,7 @@ def _infos() -> Iterator[MetricInfo]:
                 "slope",
                 1.0,
                 f"slope of {name} read in the {of} on the true factor; 0 = ignored",
+                ladder=ladder,
             )
     yield MetricInfo("detection_rate", "higher", "share", 1.0, "swaps in which the regressor finds a face at all")
 
