@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.data.exr import MAX_PIXELS, Alpha, BadImage, read_image
+from harness.errors import EnvironmentProblem
 
 FILES_A_CHILD = 64  # fewer are not worth another process
 HALF_MAX = float(np.finfo(np.float16).max)
@@ -56,7 +57,7 @@ def decode_files(
 
     Images that are not square are cropped about their centre, larger ones are shrunk by area, smaller ones are refused.
     Rows of bad files are undefined. `progress(done, total)` is called now and then. Raises OSError (disk full) and
-    RuntimeError (a child that cannot start).
+    EnvironmentProblem (a child that cannot start).
     """
     total, done = len(jobs), 0
     outcomes: list[Outcome | None] = [None] * total
@@ -77,10 +78,10 @@ def decode_files(
         while indices:
             code, said = _child(indices, jobs, out, size, alpha, max_pixels, finished)
             indices = [i for i in indices if outcomes[i] is None]
-            if code == 0 and not indices:
+            if not indices:
                 return
             if code >= 0:
-                raise RuntimeError(f"the decoding process ended with code {code}: {said}")
+                raise EnvironmentProblem(f"the image decoder ended with code {code}: {said}")
             finished(indices.pop(0), Outcome(f"damaged: its decoder crashed (signal {-code})"))
 
     children = max(1, min(_cores(), total // FILES_A_CHILD))
@@ -115,9 +116,8 @@ def _child(
                 if "failed" in answer:  # an OSError of the child's own: the disk, not a file
                     raise OSError(*answer["failed"])
                 index = answer.pop("index")
-                finished(
-                    index, Outcome(answer["reason"], tuple(answer["notes"]), answer["side"] and (*answer["side"],))
-                )
+                side = tuple(answer["side"]) if answer["side"] else None
+                finished(index, Outcome(answer["reason"], tuple(answer["notes"]), side))
         said.seek(max(0, said.tell() - 400))
         return child.returncode, said.read().decode(errors="replace").strip()
 

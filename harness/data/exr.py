@@ -95,10 +95,10 @@ def write_exr(path: Path | str, rgba: np.ndarray, half: bool = True) -> None:
     array = np.asarray(rgba)
     if array.ndim != 3 or array.shape[0] != 4:
         raise ValueError(f"expected RGBA of shape (4, H, W), got {array.shape}")
-    if half and np.abs(array).max(initial=0.0) > np.finfo(np.float16).max:
-        raise ValueError(f"values above {np.finfo(np.float16).max:g} need half=False")
     if not np.isfinite(array).all():
         raise ValueError("values that are not finite cannot be written")
+    if half and np.abs(array).max(initial=0.0) > np.finfo(np.float16).max:
+        raise ValueError(f"values above {np.finfo(np.float16).max:g} need half=False")
     # The library silently writes wrong pixels for arrays that are not contiguous.
     planes = {c: np.ascontiguousarray(array[i], np.float16 if half else np.float32) for i, c in enumerate("RGBA")}
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}

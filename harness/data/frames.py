@@ -1,8 +1,8 @@
 """Which frames the built-in face set holds: people, poses and their regions. Its source is part of the fingerprint.
 
-Poses are blocked by region (`harness.data.faces.sample_poses`): src trains on the interior only, dst on the interior and
-the corner, nobody on the extrapolation. So src -> dst in the corner asks for an expression that dst has shown and src
-has not, and the extrapolation for one that nobody has shown.
+Poses are blocked by region (`harness.data.faces.sample_poses`): src trains on the interior only, dst on the interior
+and the corner, nobody on the extrapolation. So src -> dst in the corner asks for an expression that dst has shown and
+src has not, and the extrapolation for one that nobody has shown.
 """
 
 from __future__ import annotations

@@ -135,7 +135,10 @@ def _matched(good: dict[str, list[int]], names: Sequence[str]) -> dict[str, list
 
 
 def _write_rows(path: Path, raw: Path, rows: Sequence[int], shape: tuple[int, ...]) -> None:
-    """Rows of the raw half-float file as an .npy of (len(rows), *shape). Written, not mapped: a full disk must raise."""
+    """Rows of the raw half-float file as an .npy of (len(rows), *shape).
+
+    Written, not mapped: a full disk must raise.
+    """
     width = 2 * int(np.prod(shape))
     with open(raw, "rb") as source, open(path, "wb") as target:
         header = {"descr": "<f2", "fortran_order": False, "shape": (len(rows), *shape)}

@@ -6,7 +6,6 @@ A bad file is named and left out; a damaged store is noticed by its own SHA-256 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
@@ -70,9 +69,7 @@ def open_store(data: DataSpec, seed: int, root: Path, progress: Progress | None 
         home.mkdir(parents=True, exist_ok=True)
         return _open_or_build(data, seed, home, progress)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
-            raise EnvironmentProblem(f"cannot write image data under {home}: {error.strerror}") from error
-        raise
+        raise EnvironmentProblem(f"cannot write image data under {home}: {error.strerror or error}") from error
 
 
 def _open_or_build(data: DataSpec, seed: int, home: Path, progress: Progress | None) -> FaceStore:
