@@ -67,7 +67,8 @@ class Anatomy:
     nose_z: Tensor  # z of the tip ball's centre
     mouth_y: Tensor
     mouth_half: Tensor
-    mouth_curve: Tensor
+    mouth_corner: Tensor  # height of the closed mouth's line at its corners and at its middle
+    mouth_mid: Tensor
     mouth_up: Tensor  # opening above and below the line of the closed mouth
     mouth_down: Tensor
     lip_upper: Tensor
@@ -126,8 +127,9 @@ def measure(c: Columns) -> Anatomy:
         nose_wing=nose_r * 0.55 + c.trait("nose_width", 0.0, 0.055),
         nose_z=c.trait("nose_size", 0.005, 0.045),
         mouth_y=mouth_y,
-        mouth_half=c.trait("mouth_width", 0.180, 0.245) * (1 + 0.22 * smile - 0.16 * opened),
-        mouth_curve=0.105 * smile,
+        mouth_half=c.trait("mouth_width", 0.170, 0.250) * (1 + 0.22 * smile - 0.16 * opened),
+        mouth_corner=mouth_y + 0.044 * smile + 0.026 * smile.clamp(max=0),
+        mouth_mid=mouth_y - 0.061 * smile + 0.026 * smile.clamp(max=0),
         mouth_up=0.045 * opened + 0.006,
         mouth_down=0.180 * opened + 0.007,
         lip_upper=0.016 + 0.030 * lip,
@@ -139,7 +141,11 @@ def measure(c: Columns) -> Anatomy:
     )
 
 
-def _cubic(heights: tuple[float, float, float, float], widths: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _cubic(
+    heights: tuple[float, float, float, float], widths: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Coefficients, lowest power first, of the cubic through four (height, width) points."""
     powers = torch.linalg.inv(torch.tensor([[h**k for k in range(4)] for h in heights], dtype=torch.float64))
-    rows = powers.tolist()
-    return tuple(sum((r * w for r, w in zip(row, widths, strict=True)), torch.zeros_like(widths[0])) for row in rows)
+    w0, w1, w2, w3 = widths
+    c0, c1, c2, c3 = (a * w0 + b * w1 + c * w2 + d * w3 for a, b, c, d in powers.tolist())
+    return c0, c1, c2, c3

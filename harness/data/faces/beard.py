@@ -6,7 +6,7 @@ from torch import Tensor
 from harness.data.faces import colour
 from harness.data.faces.anatomy import Anatomy, Columns, step_between
 from harness.data.faces.colour import Colour, Paint
-from harness.data.faces.geometry import View, ellipsoid, normal, surface_z
+from harness.data.faces.geometry import View, ellipsoid, normal
 from harness.data.faces.layer import Layer
 
 
@@ -30,14 +30,16 @@ def on_skin(
     """Paint and emboss beard and moustache around the mouth's mask; returns their mask in [0, 1]."""
     density = _density(c)
     jaw = _cheek_line(a, x) - y
-    lip = a.mouth_y + a.mouth_curve * 0.2 + a.mouth_up
+    lip = 0.4 * a.mouth_mid + 0.6 * a.mouth_corner + a.mouth_up
     moustache = 0.032 + 0.012 * density - (y - lip - 0.055 + 0.55 * x * x / a.mouth_half).abs()
     moustache = torch.minimum(moustache, a.mouth_half * 1.12 - x.abs())
     edge = torch.maximum(jaw, moustache)
     grain = torch.sin(88 * x + 6 * torch.sin(31 * y)) * torch.sin(47 * y + 4 * torch.sin(27 * x))
     mask = view.cover(edge + 0.005 * grain, 2.0) * (1 - mouth)
-    paint.over(mask * (0.62 * density + 0.33 * step_between(c.trait("beard"), 0.6, 0.9)), _tone(c))
-    relief.add_(mask * density * (0.035 * (edge / 0.04).clamp(0, 1) + 0.0015 * grain))
+    full = step_between(c.trait("beard"), 0.60, 0.90)
+    paint.over(mask * (0.62 * density + 0.33 * full), _tone(c))
+    paint.shade(1 + 0.10 * grain * mask * density)
+    relief.add_(mask * density * ((0.012 + 0.024 * full) * (edge / 0.04).clamp(0, 1) + 0.0015 * full * grain))
     return mask * density
 
 
@@ -54,7 +56,7 @@ def mass(view: View, c: Columns, a: Anatomy) -> Layer:
         (a.head_x * (0.93 + 0.09 * full), a.eye_y - low, a.head_z - 0.03 + full * (0.06 + 0.05 * long)),
     )
     x, y = view.local(0, depth), view.local(1, depth)
-    bottom = a.mouth_y - 0.58 * a.mouth_curve - a.mouth_down - a.lip_lower - 0.02
+    bottom = a.mouth_mid - a.mouth_down - a.lip_lower - 0.02
     hole = (x / (a.mouth_half + 0.05)) ** 2 + ((y - a.mouth_y) / (a.mouth_y - bottom)) ** 2
     cut = torch.minimum(_cheek_line(a, x) - 0.02 - y, (hole - 1) * 0.08)
     grain = torch.sin(52 * x + 4 * torch.sin(15 * y)) * torch.sin(17 * y + 9 * x.abs())

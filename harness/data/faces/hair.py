@@ -40,12 +40,12 @@ def front(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Layer]:
     volume, curl = c.trait("hair_volume") * worn_flat(c), c.trait("hair_curl") * worn_flat(c)
     length = c.trait("hair_length")
     nil = torch.zeros_like(volume)
-    grow = 0.04 + 0.05 * volume + 0.03 * length
+    grow = 0.04 + 0.05 * volume + 0.03 * length + 0.03 * curl
     top, low = a.head_y + 0.055 + 0.11 * volume, -0.60
     depth, far, edge = hull(
         view, (nil, (top + low) / 2, nil - 0.05), (a.head_x * 1.01 + grow, (top - low) / 2, a.head_z + 0.055 + grow)
     )
-    edge = edge + curl * 0.016 * (torch.sin(31 * view.u) + torch.sin(31 * view.v))
+    edge = edge + curl * 0.016 * (torch.sin(31 * view.u) + torch.sin(31 * view.v) - 2)
     x, y, z = (view.local(i, depth) for i in range(3))
     cut = y - _shell_line(c, a, x, z)
     ripple = _strands(c, a, x, y)
@@ -83,10 +83,10 @@ def back(view: View, c: Columns, a: Anatomy) -> Layer:
     length, volume = c.trait("hair_length"), c.trait("hair_volume")
     nil = torch.zeros_like(length)
     low = -0.42 - 0.30 * length
-    wide = a.head_x * (0.86 + 0.28 * length) + 0.05 * volume * length
+    wide = a.head_x * (0.86 + 0.28 * length) + 0.05 * volume * length + 0.03 * c.trait("hair_curl")
     depth, edge = ellipsoid(view, (nil, nil - 0.12, nil - 0.28), (wide, a.head_y * 0.62 + 0.42 * length, nil + 0.34))
     curl = c.trait("hair_curl")
-    edge = edge + curl * 0.022 * (torch.sin(29 * view.u) + torch.sin(29 * view.v))
+    edge = edge + curl * 0.022 * (torch.sin(29 * view.u) + torch.sin(29 * view.v) - 2)
     x, y = view.local(0, depth), view.local(1, depth)
     tips = y - low - 0.5 * x * x - (0.005 + 0.014 * curl) * torch.sin(33 * x)
     edge = torch.minimum(edge, tips)
@@ -105,9 +105,9 @@ def curtain(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Layer]:
     grown = step_between(length, 0.35, 0.65)
     nil = torch.zeros_like(length)
     low = -0.02 - 0.70 * length
-    wide = a.head_x * (0.80 + 0.20 * grown) + 0.11 * grown + 0.04 * c.trait("hair_volume")
+    wide = a.head_x * (0.80 + 0.20 * grown) + 0.11 * grown + 0.04 * c.trait("hair_volume") + 0.02 * curl
     depth, far, edge = hull(view, (nil, nil - 0.06, nil - 0.06), (wide, 0.62 + 0.24 * length, a.head_z + 0.02))
-    edge = edge + curl * 0.018 * torch.sin(27 * view.v + 9 * view.u)
+    edge = edge + curl * 0.018 * (torch.sin(27 * view.v + 9 * view.u) - 1)
     x, y, z = (view.local(i, depth) for i in range(3))
     inner, ends = _opening(a, x, y, z), _ends(x, y, low, curl)
     ripple = torch.sin(40 * x.abs() + 3.5 * torch.sin(7 * y) * (0.2 + curl) - 5 * y)

@@ -19,7 +19,7 @@ def head_points(a: Anatomy) -> Tensor:
     lid_l = torch.maximum(a.lid_lower, -torch.ones_like(nil)) * a.eye_ry
     corner = a.eye_rx * 0.96
     sag = -0.26 * a.brow_half
-    curve = a.mouth_y - 0.58 * a.mouth_curve
+    curve = a.mouth_mid
     jaw_y = -0.62 * a.head_y + a.head_centre
     c0, c1, c2, c3 = a.outline
     jaw_scale = c0 - 0.62 * c1 + 0.62**2 * c2 - 0.62**3 * c3
@@ -41,14 +41,10 @@ def head_points(a: Anatomy) -> Tensor:
             f"eye_{name}_upper": (s * a.eye_x, a.eye_y + lid_u, None),
             f"eye_{name}_lower": (s * a.eye_x, a.eye_y + lid_l, None),
             f"iris_{name}": (s * a.eye_x + a.gaze_x, a.eye_y + a.gaze_y + a.eye_tilt * s * a.gaze_x, None),
-            f"brow_{name}_outer": (
-                s * (a.brow_x + a.brow_half), a.brow_y + a.brow_slope * a.brow_half + sag, None
-            ),
-            f"brow_{name}_inner": (
-                s * (a.brow_x - a.brow_half), a.brow_y - a.brow_slope * a.brow_half + sag, None
-            ),
+            f"brow_{name}_outer": (s * (a.brow_x + a.brow_half), a.brow_y + a.brow_slope * a.brow_half + sag, None),
+            f"brow_{name}_inner": (s * (a.brow_x - a.brow_half), a.brow_y - a.brow_slope * a.brow_half + sag, None),
             f"nose_{name}": (s * (a.nose_wing + 0.45 * a.nose_r), a.nose_y - 0.012, front + 0.3 * a.nose_r),
-            f"mouth_{name}": (s * a.mouth_half, a.mouth_y + 0.42 * a.mouth_curve, None),
+            f"mouth_{name}": (s * a.mouth_half, a.mouth_corner, None),
             f"jaw_{name}": (s * jaw_x, jaw_y, nil),
             f"ear_{name}": (s * a.ear_x, a.ear_y, nil + EAR_Z),
         }

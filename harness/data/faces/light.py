@@ -13,7 +13,10 @@ GROUND = (0.17, 0.14, 0.13)
 
 
 def illuminate(view: View, c: Columns, planes: list[Tensor], alpha: Tensor) -> Tensor:
-    """(B, 4, H, W) premultiplied linear colour of premultiplied planes: three of albedo, two of normal, gloss, alpha."""
+    """(B, 4, H, W) premultiplied linear colour.
+
+    planes: premultiplied (B, H, W) each, three of albedo in [0, 1], the x and y of the unit normal, gloss, alpha.
+    """
     azimuth, elevation = torch.deg2rad(c.state("light_azimuth")), torch.deg2rad(c.state("light_elevation"))
     lx, ly, lz = azimuth.sin() * elevation.cos(), elevation.sin(), azimuth.cos() * elevation.cos()
     whole = alpha.clamp(min=1e-4).reciprocal_()

@@ -85,9 +85,7 @@ def _ear(view: View, c: Columns, a: Anatomy, side: float) -> Layer:
     paint = colour.Paint(colour.skin(c), x)
     base = colour.skin(c)
     paint.over(inner.clamp(0, 0.6), (base[0] * 0.62, base[1] * 0.42, base[2] * 0.42))
-    return Layer(
-        depth, view.cover(edge), paint.planes, normal(view, depth - 0.03 * inner.clamp(min=0)), 0.1, "ears"
-    )
+    return Layer(depth, view.cover(edge), paint.planes, normal(view, depth - 0.03 * inner.clamp(min=0)), 0.1, "ears")
 
 
 def _compose(view: View, c: Columns, a: Anatomy, regions: bool) -> tuple[Tensor, Tensor]:

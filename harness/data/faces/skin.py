@@ -94,7 +94,7 @@ def _mouth(
     bent = 1 - across * across
     arch = bent.clamp(min=0)
     bow = arch.sqrt()
-    middle = a.mouth_y + a.mouth_curve * (0.42 - arch)
+    middle = a.mouth_corner + (a.mouth_mid - a.mouth_corner) * arch
     above, below = y - middle - a.mouth_up * bow, middle - a.mouth_down * bow - y
     # The upper lip has its bow: a dip at the middle.
     dip = 1 - 0.30 * (1 - (across / 0.28) ** 2).clamp_(min=0)
