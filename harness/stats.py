@@ -125,7 +125,7 @@ def paired_interval(
     return mean_interval(paired_differences(a, b), rng, confidence, draws)
 
 
-def sign_flip(differences: Sequence[float], rng: np.random.Generator, draws: int = 20_000) -> SignFlip:
+def sign_flip(differences: Sequence[float] | Array, rng: np.random.Generator, draws: int = 20_000) -> SignFlip:
     """Sign-flip (paired permutation) test of mean 0 on one difference a replicate; exact up to 14 replicates.
 
     With n replicates no p can be below 2 / 2^n: three replicates never reach 0.05, six do.

@@ -7,7 +7,7 @@ values, no local optima, the same answer on every machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +84,7 @@ def _residuals(y: Array, bases: Array, centre: Array) -> tuple[Array, Array]:
 
 
 def transition_fit(
-    cells: Sequence[float], values: Sequence[float], replicates: Sequence[object] | None = None
+    cells: Sequence[float] | Array, values: Sequence[float] | Array, replicates: Iterable[object] | None = None
 ) -> TransitionFit:
     """Fit constant, linear in log cells, power law and 4-parameter logistic to one value for each trial.
 

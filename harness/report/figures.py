@@ -18,7 +18,7 @@ from harness.report.svg import INK, MUTED, drawing, to_svg
 from harness.report.wording import label, number
 from harness.transition import TransitionFit
 
-COLOURS = ("#3578b9", "#c4652a", "#2b8f6c", "#a8558f", "#8a7420", "#7465c4", "#b8474f", "#4c8d9c")  # 3:1 on both papers
+COLOURS = ("#3578b9", "#c4652a", "#2b8f6c", "#a8558f", "#9a8330", "#7465c4", "#b8474f", "#4c8d9c")  # 3:1 on both papers
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 SIZE = (5.6, 3.9)  # inches; drawn so that its text is readable at phone width
@@ -53,7 +53,7 @@ def over_variants(numbers: Numbers, metric: str) -> str:
             values = list(numbers.replicates(variant, metric).values())
             offsets = np.arange(len(values)) - (len(values) - 1) / 2
             dots = [spread(place, float(d)) for d in offsets]
-            axes.plot(dots, values, marker, color=colour, markersize=5, alpha=0.75, zorder=3, linestyle="none")
+            axes.plot(dots, values, marker, color=colour, markersize=5, alpha=0.9, zorder=3, linestyle="none")
             _whisker(axes, spread(place, -1.9 - len(values) / 2), numbers, variant, metric)
         axes.set_xticks(places, [f"{v.cells:.0f}" if cells else _short(v.label) for v in shown])
         axes.set_xlabel("cells of the latent (height × width)" if cells else "variant")
@@ -178,8 +178,8 @@ def training(numbers: Numbers, key: str, title: str) -> str:
         if values and max(values) / min(values) > 5:
             axes.set_yscale("log")
             axes.yaxis.set_minor_locator(NullLocator())
-            low, high = math.log10(min(values)), math.log10(max(values))
-            axes.set_yticks([float(f"{10**e:.1g}") for e in np.linspace(low, high, 5)])
+            ticks = [float(f"{m}e{e}") for e in range(-9, 9) for m in (1, 2, 5)]
+            axes.set_yticks([t for t in ticks if min(values) * 0.8 <= t <= max(values) * 1.2])
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.3g}"))
         _end_labels(axes, ends)
         axes.set_xlabel("training step")

@@ -15,7 +15,7 @@ from harness.stats import Interval, SignFlip
 NOTHING = Interval(math.nan, math.nan, math.nan, 0, 0)
 REFERENCES = {
     "oracle": "exact swap",
-    "copy": "copy of driver",
+    "copy": "copy of the driver",
     "mean_face": "mean face",
 }
 

@@ -58,8 +58,8 @@ def gallery(table: Table) -> Gallery:
     names = sorted({p.name for t in trials for p in (t.folder / "pictures").glob("fixed-*.png")})
     files = [
         *((name, f"Face {i + 1}") for i, name in enumerate(names)),
-        ("median.png", "Median case"),
-        ("worst.png", "Worst case"),
+        ("median.png", "Median case of each variant, by swap error"),
+        ("worst.png", "Worst case of each variant, by swap error"),
     ]
     spectra = tuple(
         _picture(path, t, "power spectrum of the swap residual, level-marked", 288)

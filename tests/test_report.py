@@ -1,0 +1,285 @@
+"""The report says what the records say, in the same bytes every time, and nothing that a name contains comes alive."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_ledger import GRIDS, trial_name, write_ledger
+from PIL import Image
+
+from harness.errors import UsageError
+from harness.report import build, pictures, summary
+from harness.report.answer import answer
+from harness.report.load import load
+from harness.report.markdown import escape
+from harness.report.numbers import Numbers
+from harness.report.page import html, policy
+from harness.report.sheet import guard
+from harness.report.tables import decision, validity
+from harness.report.wording import label, number
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_ledger(tmp_path_factory.mktemp("results") / "bottleneck")
+
+
+@pytest.fixture(scope="module")
+def numbers(folder: Path) -> Numbers:
+    return Numbers(load(folder))
+
+
+@pytest.fixture(scope="module")
+def page(numbers: Numbers) -> str:
+    return html(numbers)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+def _checks(folder: Path) -> dict[str, tuple[str, str, str]]:
+    return {check.name: (check.value, check.state, check.detail) for check in validity(Numbers(load(folder)))}
+
+
+def test_same_records_give_the_same_bytes_wherever_they_lie(folder: Path, page: str, tmp_path: Path) -> None:
+    again = write_ledger(tmp_path / "elsewhere" / "bottleneck")
+    built = build([again])
+    assert [p.name for p in built] == ["report.html", "report.md", "table.csv"]
+    assert built[0].read_bytes() == page.encode()
+    for one, other in zip(build([folder], tmp_path / "out", {"md", "csv"}), built[1:], strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_answer_names_the_fall_its_interval_and_what_three_replicates_cannot_show(numbers: Numbers) -> None:
+    first = answer(numbers)[0]
+    found = re.search(r"falls from (\S+) at 9 cells \(grid3\) to (\S+) at 49 cells \(grid7\)", first)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(0.93, abs=0.03)
+    assert float(found[2]) == pytest.approx(0.68, abs=0.03)
+    assert "3 replicates (seed and identity pair); sign-flip p cannot be below 0.25 with 3 replicates" in first
+    assert any("gradual or undetermined" in sentence for sentence in answer(numbers))
+
+
+def test_answer_claims_nothing_where_the_interval_holds_zero(tmp_path: Path) -> None:
+    same = write_ledger(tmp_path / "same", grids=(3, 4), tile=8)
+    first = answer(Numbers(load(same)))[0]
+    assert "no clear difference" in first
+    assert "falls" not in first and "rises" not in first
+
+
+def test_one_replicate_gets_no_interval(tmp_path: Path) -> None:
+    first = answer(Numbers(load(write_ledger(tmp_path / "one", grids=(3, 7), replicates=1, tile=8))))[0]
+    assert "no interval from 1 replicate" in first
+    assert "[" not in first
+
+
+def test_answer_without_any_finished_trial_is_that_there_is_none(tmp_path: Path) -> None:
+    empty = write_ledger(tmp_path / "e", grids=(3, 5), missing=frozenset((g, s) for g in (3, 5) for s in range(3)))
+    built = build([empty])
+    assert "no answer" in built[0].read_text(encoding="utf-8")
+    assert [row["n"] for row in summary(empty)] == ["0 of 3", "0 of 3"]
+
+
+def test_failed_diverged_and_missing_trials_are_shown_and_not_averaged(tmp_path: Path) -> None:
+    statuses = {(4, 1): "diverged", (5, 0): "failed"}
+    part = write_ledger(tmp_path / "part", statuses=statuses, missing=frozenset({(7, 2)}), tile=8)
+    checks = _checks(part)
+    assert checks["Trials done"][:2] == ("12 of 15", "bad")
+    assert checks["Failed or missing"][:2] == ("1 diverged, 1 failed, 1 missing", "bad")
+    text = build([part], formats={"md"})[0].read_text(encoding="utf-8")
+    assert escape(trial_name("grid4", 1)) in text
+    assert "loss term l1 became NaN at step 300" in text
+    rows = {row.label: row for row in decision(Numbers(load(part)))}
+    assert (rows["grid4"].done, rows["grid4"].planned) == (2, 3)
+    assert rows["grid4"].values[0].mean.n == 2
+    assert rows["grid7"].values[0].difference is not None and rows["grid7"].values[0].difference.interval.n == 2
+
+
+def test_validity_strip_tells_equal_steps_noise_floor_and_damage(folder: Path, tmp_path: Path) -> None:
+    checks = _checks(folder)
+    assert checks["Training steps"][:2] == ("equal (600)", "good")
+    assert checks["Data"][1] == "good"
+    assert checks["Noise floor"][0].startswith("± 0.0")
+    broken = write_ledger(tmp_path / "broken", grids=(3, 5), tile=8)
+    record = broken / "trials" / trial_name("grid5", 0) / "record.json"
+    record.write_text(record.read_text().replace('"steps": 600', '"steps": 900'))
+    damaged = _checks(broken)
+    assert damaged["Trials done"][0] == "5 of 6"
+    assert "does not match its hash" in damaged["Damaged files"][2]
+
+
+def test_records_that_the_plan_does_not_name_are_counted_apart(tmp_path: Path) -> None:
+    place = write_ledger(tmp_path / "x", grids=(3, 4, 5), tile=8)
+    write_ledger(place, grids=(3, 4), tile=8)
+    assert _checks(place)["Other records in the folder"][0] == "3"
+    assert len(summary(place)) == 2
+
+
+def test_own_photographs_without_truth_still_get_a_report(tmp_path: Path) -> None:
+    own = write_ledger(tmp_path / "own", grids=(3, 5), truth=False, tile=8)
+    text = build([own], formats={"html"})[0].read_text(encoding="utf-8")
+    assert "Synthetic faces" not in text
+    assert "needs ground truth" in text
+    assert "is the exact truth of" not in text
+
+
+def test_references_and_every_variant_stand_in_the_csv(folder: Path, tmp_path: Path) -> None:
+    rows = _rows(build([folder], tmp_path, {"csv"})[0])
+    transfer = {row["variant"]: row for row in rows if row["metric"] == "identity_transfer"}
+    assert set(transfer) == {*(f"grid{g}" for g in GRIDS), "oracle", "copy", "mean_face"}
+    assert (transfer["oracle"]["mean"], transfer["copy"]["mean"]) == ("1", "0")
+    assert transfer["grid7"]["verdict"] == "worse"
+    assert float(transfer["grid7"]["smallest_p"]) == 0.25
+    assert transfer["grid3"]["delta"] == ""
+    assert float(transfer["grid3"]["low"]) < float(transfer["grid3"]["mean"]) < float(transfer["grid3"]["high"])
+
+
+def test_markdown_carries_the_same_numbers_as_the_page(folder: Path, page: str, tmp_path: Path) -> None:
+    text = build([folder], tmp_path, {"md"})[0].read_text(encoding="utf-8")
+    for row in decision(Numbers(load(folder))):
+        for cell in row.values:
+            assert cell.value in text and cell.value in page
+    assert "harness run bottleneck --scale quick" in text
+
+
+def test_page_is_one_small_file_that_may_load_nothing(page: str) -> None:
+    assert len(page.encode()) < 5_000_000
+    assert "default-src 'none'; img-src data:; style-src 'sha256-" in unescape(page)
+    assert not re.search(r'(?:src|href|action)="(?!data:|#)', page)
+    assert not re.search(r"\sstyle=", page)  # the policy would block it
+    assert not re.search(r"\son\w+=", page)
+    assert "url(" not in page.replace("url(#", "")
+
+
+def test_policy_follows_the_texts_it_allows() -> None:
+    assert policy("a", "b") != policy("a ", "b") != policy("a", "b ")
+
+
+class _Accessible(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.plots: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if found.get("id"):
+            self.ids.append(str(found["id"]))
+        if tag == "img" and found.get("src"):
+            self.images.append(found)
+        if tag == "svg":
+            self.plots.append(found)
+
+
+def test_every_picture_has_a_text_and_every_plot_a_title(page: str) -> None:
+    parser = _Accessible()
+    parser.feed(page)
+    assert len(parser.images) == 5 * 6 + 5
+    assert all("grid" in str(image["alt"]) for image in parser.images)
+    assert len(parser.plots) == 6
+    assert all(set(str(plot["aria-labelledby"]).split()) <= set(parser.ids) for plot in parser.plots)
+    assert len(parser.ids) == len(set(parser.ids))
+
+
+HOSTILE = {3: "<script>alert(1)</script>", 4: "[red]x[/red]", 5: "=cmd()", 6: "a|b`c`*d*", 7: "$\\alpha$"}
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    question = '<img src=x onerror="alert(1)"> & does {{ 7 * 7 }} matter?'
+    return write_ledger(tmp_path_factory.mktemp("h") / "h", labels=HOSTILE, question=question, suite="=cmd()", tile=8)
+
+
+def test_names_that_look_like_html_stay_text(hostile: Path, tmp_path: Path) -> None:
+    text = build([hostile], tmp_path, {"html"})[0].read_text(encoding="utf-8")
+    assert text.count("<script>") == 1  # the page's own
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<img src=x" not in text
+    assert "{{ 7 * 7 }}" in text
+
+
+def test_names_that_look_like_markdown_stay_text(hostile: Path, tmp_path: Path) -> None:
+    text = build([hostile], tmp_path, {"md"})[0].read_text(encoding="utf-8")
+    assert "<script" not in text.replace("\\<script", "")
+    assert "\\[red\\]x\\[/red\\]" in text
+    assert "a\\|b\\`c\\`\\*d\\*" in text
+    widths = {line.replace("\\|", "").count("|") for line in text.splitlines() if "red" in line and line[0] == "|"}
+    assert widths  # and each of these lines has as many cells as its head
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
+
+
+def test_names_that_look_like_formulas_are_guarded_in_the_csv(hostile: Path, tmp_path: Path) -> None:
+    rows = _rows(build([hostile], tmp_path, {"csv"})[0])
+    assert {row["suite"] for row in rows} == {"'=cmd()"}
+    assert "'=cmd()" in {row["variant"] for row in rows}
+    for text in ("=1", "+1", "-1", "@x", "\tx", "\rx"):
+        assert guard(text) == f"'{text}"
+    assert guard("grid-3") == "grid-3"
+
+
+def test_large_pictures_are_reduced_until_they_fit_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = write_ledger(tmp_path / "big", grids=(3, 5), replicates=1, tile=8)
+    for path in place.glob("trials/*/pictures/[fmw]*.png"):
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64 * 6, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+    table = load(place)
+    assert (pictures.gallery(table).tile, pictures.gallery(table).reduced) == (192, False)
+    monkeypatch.setattr(pictures, "BUDGET", 800_000)
+    small = pictures.gallery(table)
+    assert (small.tile, small.reduced) == (48, True)
+    assert sum(len(p.source) for group in small.groups for p in group.pictures) < 800_000
+
+
+def test_variants_without_a_cell_axis_are_compared_by_name(tmp_path: Path) -> None:
+    place = write_ledger(tmp_path / "plain", grids=(3, 3), labels={3: "only"}, tile=8)
+    text = build([place], formats={"html"})[0].read_text(encoding="utf-8")
+    assert "Transfer by variant" in text
+    assert "A step or a slope" not in text
+
+
+def test_a_folder_without_a_plan_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Run the suite first"):
+        build([tmp_path])
+
+
+def test_an_unknown_format_is_an_error_that_names_the_known_ones(folder: Path) -> None:
+    with pytest.raises(UsageError, match="html, md, csv"):
+        build([folder], formats={"pdf"})
+
+
+def test_several_folders_go_to_folders_of_their_own(folder: Path, tmp_path: Path) -> None:
+    other = write_ledger(tmp_path / "other", grids=(3, 4), tile=8)
+    paths = build([folder, other], tmp_path / "out", {"csv"})
+    assert [p.parent.name for p in paths] == ["bottleneck", "other"]
+
+
+def test_summary_is_plain_text_for_a_terminal(folder: Path) -> None:
+    rows = summary(folder)
+    assert rows[0]["variant"] == "grid3 (baseline)"
+    assert rows[0]["n"] == "3"
+    assert rows[-1]["to baseline"].startswith("-0.2")
+    assert all(text.isascii() for row in rows for text in row.values())
+
+
+def test_numbers_are_written_with_a_true_minus_and_never_as_minus_zero() -> None:
+    assert number(-0.25, 2) == "−0.25"
+    assert number(-0.0001, 2) == "0.00"
+    assert number(1234.5, 0) == "1,234"
+    assert number(float("nan")) == "–"
+    assert number(0.012345) == "0.0123"
+
+
+def test_metric_families_know_which_way_is_better() -> None:
+    assert (label("cbe_floor_db_2").direction, label("cbe_db_2").direction) == ("none", "lower")
+    assert (label("rec_yaw_r2").direction, label("floor_yaw_r2").direction) == ("higher", "none")
+    assert label("expression_error_floor").direction == "none"

@@ -1,0 +1,122 @@
+"""The page in a real browser: silent console, no requests, sorting, pictures, zoom, at desk and phone width."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_ledger import write_ledger
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from harness.report import build
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+LABELS = {4: "<script>document.title='owned'</script>", 5: "[red]", 6: "=cmd()"}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    assert binary and driver, "no chromium here. Install it: apt-get install -y chromium chromium-driver"
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    running = webdriver.Chrome(options=options, service=Service(driver))
+    yield running
+    running.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_ledger(tmp_path_factory.mktemp("results") / "bottleneck", labels=LABELS)
+    return build([folder], formats={"html"})[0]
+
+
+def _open(browser: webdriver.Chrome, page: Path, width: int, theme: str) -> None:
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.get(page.as_uri())
+
+
+def _column(browser: webdriver.Chrome, place: int) -> list[float]:
+    rows = browser.find_elements(By.CSS_SELECTOR, "#decision-table tbody:first-of-type tr")
+    cells = [row.find_elements(By.CSS_SELECTOR, "th, td")[place] for row in rows]
+    return [float(cell.get_attribute("data-sort") or "nan") for cell in cells]
+
+
+_CONTRAST = """
+const parse = (c) => c.match(/[\\d.]+/g).slice(0, 3).map(Number);
+const light = (c) => parse(c).map((v) => v / 255).map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+const under = (e) => { while (e) { const c = getComputedStyle(e).backgroundColor;
+  if (!/, 0\\)$/.test(c)) return c; e = e.parentElement; } return 'rgb(255, 255, 255)'; };
+const low = [];
+const texts = 'p, dt, dd, small, th, td, figcaption, summary, h1, h2, h3, .plot svg text';
+for (const e of document.querySelectorAll(texts)) {
+  const style = getComputedStyle(e);
+  const [a, b] = [light(e.tagName === 'text' ? style.fill : style.color), light(under(e))].sort((x, y) => y - x);
+  if ((a + .05) / (b + .05) < 4.5) low.push(e.tagName + ' ' + e.textContent.slice(0, 40));
+}
+return [document.querySelectorAll(texts).length > 200, low];
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_is_silent_complete_and_readable(browser: webdriver.Chrome, page: Path, width: int, theme: str) -> None:
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # what came before this page
+    _open(browser, page, width, theme)
+    broken = browser.execute_script("return [...document.images].filter((i) => i.src && !i.naturalWidth).length")
+    assert broken == 0
+    assert browser.execute_script("return document.images.length") == 5 * 6 + 5 + 1
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    widths = "return [...document.querySelectorAll('.faces img')].map((i) => i.getBoundingClientRect().width)"
+    assert all(0.75 * width <= found <= width or found > 600 for found in browser.execute_script(widths))
+    assert browser.execute_script(_CONTRAST) == [True, []]
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+
+
+def test_headings_sort_the_decision_table_both_ways(browser: webdriver.Chrome, page: Path) -> None:
+    _open(browser, page, 1280, "light")
+    button = browser.find_elements(By.CSS_SELECTOR, "#decision-table thead button")[3]
+    button.click()
+    assert _column(browser, 3) == sorted(_column(browser, 3))
+    button.click()
+    assert _column(browser, 3) == sorted(_column(browser, 3), reverse=True)
+    heads = browser.find_elements(By.CSS_SELECTOR, "#decision-table thead th[aria-sort]")
+    assert [head.get_attribute("aria-sort") for head in heads] == ["descending"]
+
+
+def test_a_click_on_a_row_enlarges_it(browser: webdriver.Chrome, page: Path) -> None:
+    _open(browser, page, 1280, "light")
+    browser.find_element(By.CSS_SELECTOR, "button.zoom").click()
+    dialog = browser.find_element(By.ID, "zoom")
+    assert dialog.get_attribute("open") is not None
+    assert dialog.find_element(By.TAG_NAME, "img").size["width"] > 900
+    dialog.find_element(By.TAG_NAME, "button").click()
+    assert dialog.get_attribute("open") is None
+
+
+def test_a_name_that_is_a_script_does_not_run(browser: webdriver.Chrome, page: Path) -> None:
+    _open(browser, page, 1280, "light")
+    assert browser.title.startswith("bottleneck: ")
+    shown = browser.find_element(By.ID, "decision-table").text
+    assert "<script>document.title='owned'</script>" in shown
+    assert "[red]" in shown and "=cmd()" in shown
