@@ -61,7 +61,7 @@ def test_bits_are_one_for_separable_and_none_for_equal_latents():
 
 
 def test_bits_rise_with_the_leak():
-    values = [np.mean([identity_bits(*latents(s, seed=k)).linear for k in range(3)]) for s in (0, 0.2, 0.5, 1.5)]
+    values = [np.mean([identity_bits(*latents(s, seed=k)).linear for k in range(2)]) for s in (0, 0.3, 1.5)]
     assert values == sorted(values)
 
 

@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+from metric_faces import matched_case
+from test_metrics_recognition import colour_embedder, strangers
+from test_metrics_structure import Lookup
+
+from metrics import checkerboard, identity, leakage, path, recognition, reconstruction, sharpness, structure
+from metrics.case import DIRECTIONS, PEOPLE, Evaluator, MetricInfo
+from metrics.ladder import (
+    LADDERS,
+    blend_case,
+    blurred_case,
+    check,
+    copy_case,
+    grid_case,
+    judge,
+    latent_case,
+    mean_face_case,
+    oracle_case,
+    wrong_pose_case,
+)
+
+ROOMS = (checkerboard, identity, leakage, path, recognition, reconstruction, sharpness, structure)
+EVERY = {name: evaluator for room in ROOMS for name, evaluator in room.EVALUATORS.items()}
+
+
+def everything(count=20):
+    case = matched_case(count, embedder=colour_embedder, distractors=strangers(60))
+    case.regressor = Lookup(case)
+    return case
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return {row.metric: row for row in check(everything(), EVERY)}
+
+
+def test_every_metric_has_a_row_and_every_ladder_a_metric(rows):
+    assert set(rows) == {info.name for evaluator in EVERY.values() for info in evaluator.infos}
+    assert {row.ladder for row in rows.values()} - {""} == set(LADDERS)
+
+
+def test_every_metric_with_a_ladder_is_valid_on_the_test_faces(rows):
+    assert {name: row.reason for name, row in rows.items() if row.ladder and not row.valid} == {}
+
+
+def test_rows_without_a_ladder_are_not_judged_and_say_so(rows):
+    row = rows["kl_nats"]
+    assert row.valid is None and row.monotone is None and "no ladder" in row.reason and np.isnan(row.ends).all()
+
+
+def test_the_rungs_of_the_blend_are_read_as_they_are(rows):
+    assert rows["identity_transfer"].values == pytest.approx((0, 0.25, 0.5, 0.75, 1), abs=1e-5)
+    assert rows["leak_gap"].ends == pytest.approx((1, 0), abs=1e-5)
+
+
+def test_copy_oracle_and_mean_face_paint_what_they_should():
+    case = everything(4)
+    assert torch.equal(copy_case(case).swap["src->dst"], case.images["src"])
+    assert torch.equal(oracle_case(case).swap["src->dst"], case.images["dst"])
+    mean = mean_face_case(case)
+    assert torch.allclose(mean.swap["src->dst"][2], case.images["dst"].mean(0))
+    assert torch.allclose(mean.rec["src"][1], case.images["src"].mean(0))
+    assert all(made.mu is None and made.decode is None for made in (copy_case(case), oracle_case(case), mean))
+
+
+def test_the_ends_of_the_blend_are_the_copy_and_the_oracle():
+    case = everything(4)
+    for way in DIRECTIONS:
+        assert torch.equal(blend_case(case, 0.0).swap[way], copy_case(case).swap[way])
+        assert torch.allclose(blend_case(case, 1.0).swap[way], oracle_case(case).swap[way], atol=1e-6)
+
+
+def test_references_leave_the_given_case_alone():
+    case = everything(4)
+    before = {way: image.clone() for way, image in case.swap.items()}
+    for make in (copy_case, mean_face_case, lambda c: grid_case(c, 1, 0.1), lambda c: wrong_pose_case(c, 1.0)):
+        make(case)
+    assert all(torch.equal(case.swap[way], before[way]) for way in DIRECTIONS)
+
+
+def test_wrong_poses_are_as_many_as_asked():
+    case = everything(8)
+    made = wrong_pose_case(case, 0.5)
+    moved = [(made.swap["src->dst"][i] != case.truth("src->dst")[i]).any().item() for i in range(8)]
+    assert sum(moved) == 4
+
+
+def test_an_injected_grid_has_the_asked_strength_and_no_blur_leaves_the_oracle():
+    case = everything(2)
+    change = grid_case(case, 2, 0.01).swap["src->dst"] - case.truth("src->dst")
+    assert change.square().mean().sqrt().item() == pytest.approx(0.01, rel=1e-3)
+    assert all(torch.equal(blurred_case(case, 0.0).rec[p], case.images[p]) for p in PEOPLE)
+
+
+@pytest.mark.parametrize("strength", [0.25, 1.0, 2.0])
+def test_the_synthetic_leak_has_the_known_variance_share(strength):
+    made = latent_case(matched_case(200, 16), strength)
+    share = leakage.identity_variance_share(made.mu["src"], made.mu["dst"])
+    assert share == pytest.approx(strength**2 / (1 + strength**2), abs=0.02)
+
+
+def metric(values, direction="higher", ends=(None, None), ideal=1.0):
+    info = MetricInfo("made_up", direction, "share", ideal, "for this test", "blend", ends)
+    return judge(info, tuple(np.linspace(0, 1, len(values))), values)
+
+
+def test_a_metric_that_does_not_move_is_invalid():
+    row = metric((0.5, 0.5, 0.5))
+    assert row.valid is False and "no better than the bad" in row.reason
+
+
+def test_a_metric_that_turns_back_is_invalid():
+    row = metric((0.0, 0.8, 0.3, 1.0))
+    assert row.valid is False and row.monotone is False and "not monotone" in row.reason
+
+
+def test_a_metric_of_the_wrong_sign_is_invalid():
+    assert metric((1.0, 0.5, 0.0)).valid is False
+    assert metric((1.0, 0.5, 0.0), direction="lower").valid is True
+
+
+def test_a_metric_that_misses_its_known_end_is_invalid():
+    row = metric((0.3, 0.6, 1.0), ends=(0.0, 1.0))
+    assert row.monotone is True and row.valid is False and "bad end is 0.3" in row.reason
+
+
+def test_an_undefined_rung_makes_a_metric_invalid_and_is_named():
+    row = metric((0.0, float("nan"), 1.0))
+    assert row.valid is False and "undefined on 0.5" in row.reason
+
+
+def test_a_metric_without_direction_must_approach_its_ideal():
+    assert metric((3.0, 2.0, 1.0), direction="none").valid is True
+    assert metric((0.2, 0.7, 1.0), direction="none").valid is True
+    assert metric((1.0, 2.0, 3.0), direction="none").valid is False
+
+
+def test_what_the_case_lacks_is_said_and_not_judged():
+    row = next(r for r in check(matched_case(4), structure.EVALUATORS) if r.metric == "yaw_error")
+    assert row.valid is None and row.reason == "needs regressor"
+
+
+def test_a_recogniser_that_is_invalid_here_makes_its_metrics_invalid():
+    def blind(images):
+        return torch.nn.functional.normalize(images.mean((2, 3)) * 0 + torch.tensor([1.0, 0.0, 0.0]), dim=1)
+
+    case = matched_case(12, embedder=blind)
+    row = next(r for r in check(case, recognition.EVALUATORS) if r.metric == "id_cos_target")
+    assert row.valid is False and "AUC" in row.reason
+
+
+def test_an_unknown_ladder_and_a_case_without_truth_are_refused():
+    broken = Evaluator(lambda case: [], (MetricInfo("x", "higher", "", 1.0, "", ladder="stairs"),))
+    with pytest.raises(ValueError, match="stairs"):
+        check(matched_case(4), [broken])
+    case = matched_case(4)
+    case.matched = False
+    with pytest.raises(ValueError, match="ground truth"):
+        check(case, EVERY)
