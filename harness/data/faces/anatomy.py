@@ -127,16 +127,16 @@ def measure(c: Columns) -> Anatomy:
         nose_wing=nose_r * 0.55 + c.trait("nose_width", 0.0, 0.055),
         nose_z=c.trait("nose_size", 0.005, 0.045),
         mouth_y=mouth_y,
-        mouth_half=c.trait("mouth_width", 0.170, 0.250) * (1 + 0.22 * smile - 0.16 * opened),
-        mouth_corner=mouth_y + 0.044 * smile + 0.026 * smile.clamp(max=0),
-        mouth_mid=mouth_y - 0.061 * smile + 0.026 * smile.clamp(max=0),
+        mouth_half=c.trait("mouth_width", 0.170, 0.250) * (1 + 0.25 * smile - 0.16 * opened),
+        mouth_corner=mouth_y + 0.052 * smile + 0.030 * smile.clamp(max=0),
+        mouth_mid=mouth_y - 0.066 * smile + 0.030 * smile.clamp(max=0),
         mouth_up=0.045 * opened + 0.006,
         mouth_down=0.180 * opened + 0.007,
         lip_upper=0.016 + 0.030 * lip,
         lip_lower=0.020 + 0.038 * lip,
         ear_r=ear_r,
         # Long hair lies over the ears and presses them to the head.
-        ear_x=head_x * 0.99 + (0.42 - 0.75 * step_between(c.trait("hair_length"), 0.4, 0.7)) * ear_r,
+        ear_x=head_x * 0.99 + (0.42 - 0.75 * step_between(c.trait("hair_length"), 0.30, 0.44)) * ear_r,
         ear_y=eye_y - 0.06,
     )
 

@@ -58,7 +58,12 @@ def front(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Layer]:
     paint.shade(0.72 + 0.28 * (cut / 0.16).clamp(0, 1))
     round_ = view.cover(edge)
     outside = Layer(
-        depth, torch.minimum(round_, view.cover(cut)), paint.planes, normal(view, depth + relief), 0.35, "hair"
+        depth,
+        torch.minimum(round_, view.cover(cut)),
+        paint.planes,
+        normal(view, depth + relief),
+        0.35 - 0.15 * curl,
+        "hair",
     )
     x, y, z = (view.local(i, far) for i in range(3))
     return outside, _inside(view, c, far, torch.minimum(round_, view.cover(y - _shell_line(c, a, x, z))))
@@ -66,7 +71,7 @@ def front(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Layer]:
 
 def _shell_line(c: Columns, a: Anatomy, x: Tensor, z: Tensor) -> Tensor:
     """Lower edge of the hair over the skull: the hairline, the sideburns above the ears, the nape."""
-    temple = a.ear_y + a.ear_r * 0.55 - 0.45 * step_between(c.trait("hair_length"), 0.35, 0.6)
+    temple = a.ear_y + a.ear_r * 0.55 - 0.45 * step_between(c.trait("hair_length"), 0.30, 0.48)
     behind = ((-z - 0.16) * 5).clamp(0, 1)
     return torch.lerp(temple - behind * 0.55, hairline(c, a, x), ((z - 0.02) / 0.14).clamp(0, 1))
 
@@ -102,7 +107,7 @@ def curtain(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Layer]:
     Its outside, and its inside as seen past the face.
     """
     length, curl = c.trait("hair_length"), c.trait("hair_curl")
-    grown = step_between(length, 0.35, 0.65)
+    grown = step_between(length, 0.30, 0.48)
     nil = torch.zeros_like(length)
     low = -0.02 - 0.70 * length
     wide = a.head_x * (0.80 + 0.20 * grown) + 0.11 * grown + 0.04 * c.trait("hair_volume") + 0.02 * curl

@@ -100,6 +100,8 @@ def sample_identities(n: int, generator: torch.Generator) -> torch.Tensor:
 def sample_poses(n: int, generator: torch.Generator, region: str = "all") -> torch.Tensor:
     """(n, P) float32 uniform over the box of `POSE`, restricted to a region of it.
 
+    Only blink is the square of a uniform draw: open eyes are the more frequent, and its spread is not less.
+
     region: "extrapolation" |yaw| > 30 degrees; "corner" 10 < yaw <= 30 with smile > .3; "interior" the rest of
     |yaw| <= 30; "all" no restriction (a quarter of the draws is extrapolation).
     """
@@ -108,6 +110,7 @@ def sample_poses(n: int, generator: torch.Generator, region: str = "all") -> tor
     low = torch.tensor([factor.low for factor in POSE])
     high = torch.tensor([factor.high for factor in POSE])
     poses = low + (high - low) * torch.rand(n, len(POSE), generator=generator)
+    poses[:, POSE_INDEX["blink"]] **= 2
     if region == "all":
         return poses
     yaw, smile = POSE_INDEX["yaw"], POSE_INDEX["smile"]
