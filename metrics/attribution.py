@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metrics.case import PEOPLE, Case, Evaluator, MetricInfo
-from metrics.checkerboard import LEVELS, lattice_points
+from metrics.lattice import LEVELS, lattice_points
 
 
 class ConstantResponse(NamedTuple):

@@ -13,16 +13,28 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo
+from metrics.lattice import (
+    LEVELS,
+    SMALLEST_SPACING,
+    blur,
+    free_bins,
+    inject_grid,
+    lattice_points,
+    offsets,
+    peak_radius,
+    power_spectra,
+    radius_scale,
+    readable_levels,
+)
+from metrics.spectrum import spectrum_picture
 
-LEVELS = 3
+__all__ = ["EVALUATORS", "LatticeEnergy", "inject_grid", "lattice_energy", "spectrum_picture"]
+
 FLAG_DB = 3.0  # a grid is flagged above this, and above twice the data's own floor
-SMALLEST_SPACING = 8.0  # bins between lattice points below which no background fits between two discs
-FULL_SPACING = 16.0  # bins from which on the radii have their full size
-PEAK, INNER, OUTER = 3.0, 5.0, 12.0  # bins: radius of the disc, radii of the background's annulus
+INNER, OUTER = 5.0, 12.0  # bins: radii of the background's annulus
 TRIM = 0.1
 NOTHING = 1e-14  # power of 1e-5 % of the range: rounding
 
@@ -59,60 +71,6 @@ class LatticeEnergy:
         return np.sqrt(np.maximum(for_db, for_floor))
 
 
-def power_spectra(images: Tensor) -> Tensor:
-    """(B, H, W) float64 power of (B, C, H, W) images, mean over channels, unshifted; sums to the windowed mean square.
-
-    Hann window, its weighted mean removed. Channels are not mixed, since chroma grids cancel in luma.
-    """
-    height, width = images.shape[-2:]
-    window = torch.outer(
-        torch.hann_window(height, dtype=torch.float64, device=images.device),
-        torch.hann_window(width, dtype=torch.float64, device=images.device),
-    )
-    scale = height * width * window.square().sum()
-    powers = []
-    for some in images.split(16):
-        some = some.to(torch.float64)
-        some = some - (some * window).sum((-2, -1), keepdim=True) / window.sum()
-        spectrum = torch.fft.fft2(some * window)
-        powers.append((spectrum.real.square() + spectrum.imag.square()).mean(1) / scale)
-    return torch.cat(powers)
-
-
-def lattice_points(level: int) -> list[tuple[int, int]]:
-    """The (a, b) of level j, 0 <= a, b < 2^j, a or b odd: 3, 12 and 48 points for levels 1, 2 and 3."""
-    return [(a, b) for a in range(2**level) for b in range(2**level) if a % 2 or b % 2]
-
-
-def readable_levels(height: int, width: int, levels: int = LEVELS) -> int:
-    """How many of the levels have lattice points far enough apart: 3 from 64 px on, 2 from 32 px, 1 from 16 px."""
-    return max(j for j in range(levels + 1) if j == 0 or min(height, width) / 2**j >= SMALLEST_SPACING)
-
-
-def _offsets(height: int, width: int, a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) signed distances in bins, down and across, of every bin to the frequency (a, b), on the torus."""
-    row, column = np.mgrid[:height, :width].astype(float)
-    down = (row - a * height + height / 2) % height - height / 2
-    across = (column - b * width + width / 2) % width - width / 2
-    return down, across
-
-
-def _peak_radius(height: int, width: int, levels: int) -> float:
-    return max(2.0, PEAK * min(1.0, min(height, width) / 2**levels / FULL_SPACING))
-
-
-@lru_cache(maxsize=32)
-def free_bins(height: int, width: int, levels: int = LEVELS) -> np.ndarray:
-    """(H, W) bool, unshifted: bins outside of every lattice disc of the readable levels, and of zero frequency."""
-    levels = readable_levels(height, width, levels)
-    radius = _peak_radius(height, width, levels)
-    free = np.hypot(*_offsets(height, width, 0, 0)) > radius
-    for level in range(1, levels + 1):
-        for a, b in lattice_points(level):
-            free &= np.hypot(*_offsets(height, width, a / 2**level, b / 2**level)) > radius
-    return free
-
-
 @lru_cache(maxsize=32)
 def _geometry(height: int, width: int, levels: int):
     """Per level: bins of the discs, and groups (bins, weight) whose trimmed means, times weight, are the background.
@@ -120,18 +78,18 @@ def _geometry(height: int, width: int, levels: int):
     Radii are 3, 5 and 12 bins when the finest lattice is 16 bins or more apart (128 px for three levels) and shrink
     with it below, the disc to 2 at least (an on-bin line under a Hann window reaches 1.4 bins).
     """
-    scale = min(1.0, min(height, width) / 2**levels / FULL_SPACING)
-    peak = _peak_radius(height, width, levels)
+    scale = radius_scale(height, width, levels)
+    peak = peak_radius(height, width, levels)
     inner, outer = max(peak + 1, INNER * scale), OUTER * scale
     free = free_bins(height, width, levels)
-    down, across = _offsets(height, width, 0, 0)
+    down, across = offsets(height, width, 0, 0)
     off_axes = (np.abs(down) > peak) & (np.abs(across) > peak)
 
     plan = []
     for level in range(1, levels + 1):
         discs, groups = [], []
         for a, b in lattice_points(level):
-            down, across = _offsets(height, width, a / 2**level, b / 2**level)
+            down, across = offsets(height, width, a / 2**level, b / 2**level)
             distance = np.hypot(down, across)
             disc = distance <= peak
             discs.append(np.flatnonzero(disc))
@@ -206,37 +164,6 @@ def _energy(power: Tensor, levels: int) -> LatticeEnergy:
         background=mean_ground,
         reasons=reasons,
     )
-
-
-def grid_pattern(height: int, width: int, level: int, seed: int = 0) -> Tensor:
-    """(H, W) float64 pattern of rms 1 that repeats every 2^level pixels and holds frequencies of that level only."""
-    side = 2**level
-    tile = np.fft.fft2(np.random.default_rng(seed).normal(size=(side, side)))
-    keep = np.zeros((side, side))
-    for a, b in lattice_points(level):
-        keep[a, b] = 1
-    pattern = np.fft.ifft2(tile / np.abs(tile) * keep).real
-    pattern /= np.sqrt(np.square(pattern).mean())
-    return torch.as_tensor(np.tile(pattern, (-(-height // side), -(-width // side)))[:height, :width])
-
-
-def inject_grid(images: Tensor, level: int, rms: float, seed: int = 0) -> Tensor:
-    """The images with a grid of `level` and known rms amplitude (fraction of the range) added; nothing is clipped."""
-    return images + (rms * grid_pattern(images.shape[-2], images.shape[-1], level, seed)).to(images)
-
-
-def blur(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur with edge repetition; sigma in pixels, 0 returns the images."""
-    if sigma <= 0:
-        return images
-    reach = max(1, int(np.ceil(3 * sigma)))
-    axis = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
-    kernel = torch.exp(-0.5 * (axis / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    channels = images.shape[1]
-    images = F.pad(images, (reach,) * 4, mode="replicate")
-    images = F.conv2d(images, kernel.reshape(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-    return F.conv2d(images, kernel.reshape(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
 
 
 def _checkerboard(case: Case) -> Iterator[tuple[str, np.ndarray]]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, driver_of, target_of
-from metrics.checkerboard import LEVELS, blur, inject_grid
+from metrics.lattice import LEVELS, blur, inject_grid
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SIGMAS = (4.0, 2.0, 1.0, 0.5, 0.0)  # pixels

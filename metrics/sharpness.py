@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values
-from metrics.checkerboard import free_bins
+from metrics.lattice import free_bins
 
 BANDS = 3  # octaves, finest first: 1/4-1/2, 1/8-1/4 and 1/16-1/8 cycles a pixel
 EDGE_SHARE = 0.05  # the strongest gradients of the truth count as its edges

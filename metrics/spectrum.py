@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.checkerboard import LEVELS, lattice_points, power_spectra, readable_levels
+from metrics.lattice import LEVELS, lattice_points, power_spectra, readable_levels
 
 # From dark to bright.
 _INK = np.array([[8, 8, 20], [60, 20, 100], [170, 50, 110], [240, 130, 70], [252, 240, 190]], dtype=float)

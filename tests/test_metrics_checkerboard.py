@@ -4,17 +4,8 @@ import torch
 from metric_faces import faces, matched_case, poses
 
 from metrics.case import PEOPLE
-from metrics.checkerboard import (
-    EVALUATORS,
-    blur,
-    grid_pattern,
-    inject_grid,
-    lattice_energy,
-    lattice_points,
-    power_spectra,
-    readable_levels,
-)
-from metrics.spectrum import spectrum_picture
+from metrics.checkerboard import EVALUATORS, inject_grid, lattice_energy, spectrum_picture
+from metrics.lattice import blur, grid_pattern, lattice_points, power_spectra, readable_levels
 
 SIZES = (64, 128, 256)
 AMPLITUDES = np.array([0.001, 0.003, 0.01, 0.03])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from metric_faces import faces, matched_case, poses
 
-from metrics.checkerboard import blur, inject_grid
+from metrics.lattice import blur, inject_grid
 from metrics.sharpness import EVALUATORS, band_gains, edge_width
 
 
