@@ -109,7 +109,7 @@ def run(
     from harness.trial import trials
 
     loaded = suites.load(suites.find(suite))
-    chosen, reason = suites.choose_scale(loaded, scale, device)
+    chosen, reason = suites.choose_scale(loaded, scale.value, device.value)
     overrides = from_options(set_ or [])
     everything = trials(loaded, chosen, overrides, None, seeds)
     wanted = {trial.name for trial in trials(loaded, chosen, overrides, only, seeds)} if only else None
@@ -120,12 +120,12 @@ def run(
         f"scale {chosen} ({reason}), {len(todo)} trials of {len({t.label for t in todo})} variants, in {ledger.folder}"
     )
     if dry_run:
-        _show_plan(loaded.name, chosen, plan.planned(todo, ledger, device), json)
+        _show_plan(loaded.name, chosen, plan.planned(todo, ledger, device.value), json)
         return
     command = shlex.join(["harness", *sys.argv[1:]])
     settings = {setting.dotted: setting.value for setting in overrides}
     ledger.write_plan(plan.plan_of(loaded, chosen, reason, everything, command, settings))
-    records = _execute(todo, ledger.folder, out, jobs, device, retry_failed, timeout)
+    records = _execute(todo, ledger.folder, out, jobs, device.value, retry_failed, timeout)
     for name, problem in ledger.damaged:
         present.say(f"warning: {name}: {problem}")
     page = _report(ledger.folder, None, {"html", "md", "csv"})

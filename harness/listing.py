@@ -61,10 +61,11 @@ def trials(root: Path) -> list[dict[str, Any]]:
         planned = {row.name: row for row in progress.rows(ledger.folder, plan)}
         records = {record.name: record for record in ledger.records()}
         _warn(ledger)
+        damaged = dict(ledger.damaged)
         for name in [*planned, *(name for name in records if name not in planned)]:
             row, record = planned.get(name), records.get(name)
-            state = row.state if row else record.status if record else "?"
-            if row and row.steps and row.state == "running":
+            state = record.status if record else "damaged" if name in damaged else "waiting"
+            if row and row.state == "running":
                 state = f"running {row.step}/{row.steps}"
             found.append(
                 {
