@@ -99,7 +99,7 @@ def test_a_larger_picture_averaged_down_is_close_to_the_smaller_one() -> None:
 @pytest.mark.parametrize("factor", [f.name for f in IDENTITY])
 def test_every_identity_factor_changes_the_picture(factor: str) -> None:
     owner = {"glasses": "glasses", "beard": "beard", "cap": "cap"}.get(factor.split("_")[0])
-    who = people(2, **({owner: 0.9} if owner else {}), fringe=0.3, hair_length=0.5)
+    who = people(2, **({owner: 0.9} if owner else {}), fringe=0.3, hair_length=0.2)
     who[:, IDENTITY_INDEX[factor]] = torch.tensor([0.0, 1.0])
     picture = render(who, poses(2, smile=0.5, mouth_open=0.4), 48, regions=False).rgba
     assert (picture[0] - picture[1]).abs().mean() > 3e-4

@@ -9,6 +9,8 @@ from harness.data.faces.colour import Colour, Paint
 from harness.data.faces.geometry import View, ellipsoid, normal
 from harness.data.faces.layer import Layer
 
+MASS_FROM = 0.60  # beard above which it stands off the jaw
+
 
 def _density(c: Columns) -> Tensor:
     return step_between(c.trait("beard"), 0.40, 0.62)
@@ -47,7 +49,7 @@ def mass(view: View, c: Columns, a: Anatomy) -> Layer:
     """The beard's body: a shell around the jaw, open at the mouth, reaching below the chin with beard_length."""
     density = _density(c)
     long = c.trait("beard_length") * density
-    full = step_between(c.trait("beard"), 0.60, 0.80)
+    full = step_between(c.trait("beard"), MASS_FROM, 0.80)
     nil = torch.zeros_like(density)
     low = a.head_centre - a.head_y + 0.04 - full * (0.05 + 0.13 * long)
     depth, edge = ellipsoid(

@@ -9,6 +9,9 @@ from harness.data.faces.colour import Paint
 from harness.data.faces.geometry import View, ellipsoid, hull, normal
 from harness.data.faces.layer import Layer
 
+CURTAIN_FROM = 0.30  # hair_length above which hair falls beside the face
+BUN_FROM = 0.45  # hair_bun above which there is one
+
 
 def _strands(c: Columns, a: Anatomy, x: Tensor, y: Tensor) -> Tensor:
     """A ripple in [-1, 1] that runs along the strands: they fan out from the parting on the crown."""
@@ -71,7 +74,7 @@ def front(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Layer]:
 
 def _shell_line(c: Columns, a: Anatomy, x: Tensor, z: Tensor) -> Tensor:
     """Lower edge of the hair over the skull: the hairline, the sideburns above the ears, the nape."""
-    temple = a.ear_y + a.ear_r * 0.55 - 0.45 * step_between(c.trait("hair_length"), 0.30, 0.48)
+    temple = a.ear_y + a.ear_r * 0.55 - 0.45 * step_between(c.trait("hair_length"), CURTAIN_FROM, 0.48)
     behind = ((-z - 0.16) * 5).clamp(0, 1)
     return torch.lerp(temple - behind * 0.55, hairline(c, a, x), ((z - 0.02) / 0.14).clamp(0, 1))
 
@@ -107,7 +110,7 @@ def curtain(view: View, c: Columns, a: Anatomy) -> tuple[Layer, Layer]:
     Its outside, and its inside as seen past the face.
     """
     length, curl = c.trait("hair_length"), c.trait("hair_curl")
-    grown = step_between(length, 0.30, 0.48)
+    grown = step_between(length, CURTAIN_FROM, 0.48)
     nil = torch.zeros_like(length)
     low = -0.02 - 0.70 * length
     wide = a.head_x * (0.80 + 0.20 * grown) + 0.11 * grown + 0.04 * c.trait("hair_volume") + 0.02 * curl
@@ -141,7 +144,7 @@ def _ends(x: Tensor, y: Tensor, low: Tensor, curl: Tensor) -> Tensor:
 
 def bun(view: View, c: Columns, a: Anatomy) -> Layer:
     """A bun on the crown."""
-    size = 0.21 * step_between(c.trait("hair_bun"), 0.45, 1.0) * worn_flat(c)
+    size = 0.21 * step_between(c.trait("hair_bun"), BUN_FROM, 1.0) * worn_flat(c)
     nil = torch.zeros_like(size)
     depth, edge = ellipsoid(
         view, (nil, a.head_y + 0.01 + 0.08 * c.trait("hair_volume"), nil - 0.12), (size + 1e-3,) * 3
@@ -150,4 +153,6 @@ def bun(view: View, c: Columns, a: Anatomy) -> Layer:
     ripple = torch.sin(24 * (x + y))
     paint = Paint(colour.hair(c), x)
     paint.shade(0.92 + 0.10 * ripple)
-    return Layer(depth, view.cover(edge - 0.004), paint.planes, normal(view, depth + 0.004 * ripple), 0.3, "hair")
+    return Layer(
+        depth, view.cover(edge - 0.004) * (size > 0), paint.planes, normal(view, depth + 0.004 * ripple), 0.3, "hair"
+    )

@@ -13,7 +13,7 @@ TRAINING_YAW = 30.0  # degrees; beyond it a pose is extrapolation
 CORNER_YAW = 10.0  # degrees; the corner is yaw above this together with smile above CORNER_SMILE
 CORNER_SMILE = 0.3
 
-# Factors that one person has or has not: Beta(.5, .5) puts half of the population near either end.
+# Factors that one person has or has not.
 _TWO_SIDED = ("hair_length", "fringe", "glasses", "beard", "lashes", "hair_curl")
 # Factors that few people show strongly: the square of a uniform draw.
 _RARE = ("hair_bun", "freckles")
@@ -80,11 +80,11 @@ def identity_split(name: str) -> torch.Generator:
 
 
 def sample_identities(n: int, generator: torch.Generator) -> torch.Tensor:
-    """(n, I) float32 in [0, 1]: independent factors, uniform except for
+    """(n, I) float32 in [0, 1]: independent draws, most of them uniform.
 
-    the two-sided ones (Beta(.5, .5): hair length, fringe, curl, glasses, beard, lashes) and the rare ones (a squared
-    uniform: bun, freckles). A bun needs .6, a cap .75; a beard is halved where the lashes are long, so that the two
-    signs of style mostly exclude each other.
+    Hair length, fringe, curl, glasses, beard and lashes are Beta(.5, .5), which puts most people near either end; bun
+    and freckles are squares of uniform draws. Where the lashes are long the beard is halved, so that the two signs of
+    style mostly exclude each other. A bun shows above .45, a cap above .7.
     """
     draws = torch.rand(n, len(IDENTITY), generator=generator)
     for name in _TWO_SIDED:

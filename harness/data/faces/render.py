@@ -14,7 +14,7 @@ from harness.data.faces.landmarks import EAR_Z, project
 from harness.data.faces.layer import Layer
 from harness.data.faces.light import illuminate
 from harness.data.faces.skin import face
-from harness.data.faces.wear import arms, cap, glasses
+from harness.data.faces.wear import CAP_FROM, GLASSES_FROM, arms, cap, glasses
 
 CHUNK_RAYS = 1 << 17  # rays worked on at once: half a megabyte a plane stays in the processor's cache
 
@@ -65,11 +65,29 @@ def render(identity: Tensor, pose: Tensor, size: int, supersample: int = 2, *, r
 
 
 def _layers(view: View, c: Columns, a: Anatomy) -> list[Layer]:
-    shells = [*hair.front(view, c, a), *hair.curtain(view, c, a)]
-    layers = [hair.back(view, c, a), shells[1], shells[3], hair.bun(view, c, a), face(view, c, a)]
-    layers += [_ear(view, c, a, side) for side in (-1.0, 1.0)]
-    layers += [beard.mass(view, c, a), shells[0], shells[2]]
-    return [*layers, glasses(view, c, a), *arms(view, c, a), *cap(view, c, a)]
+    # What nobody in the chunk has is left out: its cover would be zero everywhere.
+    outside, inside = hair.front(view, c, a)
+    layers = [hair.back(view, c, a), inside]
+    over = [outside]
+    if _anyone(c, "hair_length", hair.CURTAIN_FROM):
+        outside, inside = hair.curtain(view, c, a)
+        layers.append(inside)
+        over.append(outside)
+    if _anyone(c, "hair_bun", hair.BUN_FROM):
+        layers.append(hair.bun(view, c, a))
+    layers += [face(view, c, a), *(_ear(view, c, a, side) for side in (-1.0, 1.0))]
+    if _anyone(c, "beard", beard.MASS_FROM):
+        layers.append(beard.mass(view, c, a))
+    layers += over
+    if _anyone(c, "glasses", GLASSES_FROM):
+        layers += [glasses(view, c, a), *arms(view, c, a)]
+    if _anyone(c, "cap", CAP_FROM):
+        layers += cap(view, c, a)
+    return layers
+
+
+def _anyone(c: Columns, trait: str, above: float) -> bool:
+    return bool((c.trait(trait) > above).any())
 
 
 def _ear(view: View, c: Columns, a: Anatomy, side: float) -> Layer:

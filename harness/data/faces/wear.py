@@ -9,9 +9,12 @@ from harness.data.faces.colour import Colour, Paint
 from harness.data.faces.geometry import View, about, ellipsoid, normal, surface_z
 from harness.data.faces.layer import Layer
 
+GLASSES_FROM = 0.40  # glasses above which there are any
+CAP_FROM = 0.70  # cap above which there is one
+
 
 def _presence(c: Columns) -> Tensor:
-    return step_between(c.trait("glasses"), 0.40, 0.50)
+    return step_between(c.trait("glasses"), GLASSES_FROM, 0.50)
 
 
 def _rim_colour(c: Columns) -> Colour:
@@ -92,7 +95,7 @@ def arms(view: View, c: Columns, a: Anatomy) -> list[Layer]:
 
 def cap(view: View, c: Columns, a: Anatomy) -> list[Layer]:
     """A cap's dome and its brim."""
-    presence = step_between(c.trait("cap"), 0.70, 0.75)
+    presence = step_between(c.trait("cap"), CAP_FROM, 0.75)
     deep = step_between(c.trait("cap"), 0.72, 1.0)
     nil = torch.zeros_like(presence)
     tone = colour.palette((0xD8343A, 0xE9A820, 0x2F9E5B, 0x2C6FD1, 0x8048B8), c.trait("cap_hue"))
