@@ -22,7 +22,8 @@ from harness.report.markdown import escape
 from harness.report.numbers import Numbers
 from harness.report.page import html, policy
 from harness.report.sheet import guard
-from harness.report.tables import decision, validity
+from harness.report.tables import decision
+from harness.report.validity import validity
 from harness.report.wording import label, number
 
 
@@ -64,7 +65,10 @@ def test_answer_names_the_fall_its_interval_and_what_three_replicates_cannot_sho
     assert found is not None
     assert float(found[1]) == pytest.approx(0.93, abs=0.03)
     assert float(found[2]) == pytest.approx(0.68, abs=0.03)
-    assert "3 replicates (seed and identity pair); sign-flip p cannot be below 0.25 with 3 replicates" in first
+    assert (
+        "3 replicates (seed and identity pair) that both have; sign-flip p cannot be below 0.25 with 3 replicates"
+        in first
+    )
     assert any("gradual or undetermined" in sentence for sentence in answer(numbers))
 
 
@@ -94,7 +98,8 @@ def test_failed_diverged_and_missing_trials_are_shown_and_not_averaged(tmp_path:
     checks = _checks(part)
     assert checks["Trials done"][:2] == ("12 of 15", "bad")
     assert checks["Failed or missing"][:2] == ("1 diverged, 1 failed, 1 missing", "bad")
-    text = build([part], formats={"md"})[0].read_text(encoding="utf-8")
+    page, text = (path.read_text(encoding="utf-8") for path in build([part], formats={"html", "md"}))
+    assert "Without pictures of this replicate: grid5." in page
     assert escape(trial_name("grid4", 1)) in text
     assert "loss term l1 became NaN at step 300" in text
     rows = {row.label: row for row in decision(Numbers(load(part)))}
@@ -129,6 +134,7 @@ def test_own_photographs_without_truth_still_get_a_report(tmp_path: Path) -> Non
     assert "Synthetic faces" not in text
     assert "needs ground truth" in text
     assert "is the exact truth of" not in text
+    assert answer(Numbers(load(own)))[0].startswith("Identity transfer is no number here (needs ground truth)")
 
 
 def test_references_and_every_variant_stand_in_the_csv(folder: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def summary(folder: Path, most: int = 4) -> list[dict[str, Any]]:
         line = {"variant": row.label + (" (baseline)" if row.baseline else ""), "cells": row.cells}
         line["n"] = str(row.done) if row.done == row.planned else f"{row.done} of {row.planned}"
         for place, cell in enumerate(row.values[:most]):
-            line[cell.metric.title.lower()] = f"{cell.value} {cell.bounds}".strip()
+            line[cell.metric.words] = f"{cell.value} {cell.bounds}".strip()
             if place == 0:
                 line["to baseline"] = f"{cell.delta} {cell.delta_bounds}".strip()
         rows.append({key: text.replace("−", "-").replace("–", "-") for key, text in line.items()})

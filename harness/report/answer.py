@@ -20,6 +20,12 @@ def answer(numbers: Numbers) -> list[str]:
         return ["No trial has finished with a score yet, so there is no answer."]
     first, last = _ends(table, numbers, metric)
     sentences: list[str] = []
+    why = {str(t.part("invalid")["identity_transfer"]) for t in table.done if "identity_transfer" in t.part("invalid")}
+    if not metric.startswith(("identity", "id_")):
+        reason = f" ({'; '.join(sorted(why))})" if why else ""
+        sentences.append(
+            f"Identity transfer is no number here{reason}, so what follows does not say whether swaps work."
+        )
     if first is None or last is None:
         only = next(v for v in table.variants if numbers.groups(v, metric))
         sentences.append(f"{_title(metric)} is {_value(numbers, only, metric)} for {_place(only, False)}.")
@@ -33,7 +39,7 @@ def answer(numbers: Numbers) -> list[str]:
     if fit is not None:
         name, result = fit
         reason = result.reason.split(";")[0]
-        sentences.append(f"Shape of {label(name).title.lower()} over cells: {result.verdict} ({reason}).")
+        sentences.append(f"Shape of {label(name).words} over cells: {result.verdict} ({reason}).")
     return sentences
 
 
@@ -106,7 +112,7 @@ def _evidence(metric: str, change: Difference) -> str:
         return f"paired difference {info.write(interval.mean)}, no interval from {count(interval.n, 'replicate')}"
     return (
         f"paired difference {info.write(interval.mean)}, 95 % interval {info.interval(interval.low, interval.high)}, "
-        f"{count(interval.n, 'replicate')} (seed and identity pair); {change.test.sentence()}"
+        f"{count(interval.n, 'replicate')} (seed and identity pair) that both have; {change.test.sentence()}"
     )
 
 

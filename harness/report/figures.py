@@ -116,11 +116,11 @@ def transfer_against(numbers: Numbers, metric: str) -> str:
                 names.append((x0, y0, title, MUTED))
         axes.margins(0.12)
         _name_points(axes, names)
-        axes.set_xlabel(f"{info.title.lower()} (← better)")
+        axes.set_xlabel(f"{info.words} (← better)")
         axes.set_ylabel("identity transfer (better →)")
         axes.set_title("Transfer against expression: the good corner is top left")
         text = f"{info.title} and identity transfer: {'; '.join(described)}."
-        return to_svg(figure, "fig-expression", f"Identity transfer against {info.title.lower()}", text)
+        return to_svg(figure, "fig-expression", f"Identity transfer against {info.words}", text)
 
 
 def _name_points(axes: Axes, points: list[tuple[float, float, str, str]], size: float = 9.5) -> None:
@@ -242,6 +242,4 @@ def transition(numbers: Numbers, metric: str, fit: TransitionFit) -> str:
         axes.legend(fontsize=9, loc="best", handlelength=3)
         axes.set_xlabel("cells of the latent (height × width)")
         axes.set_title(f"{info.title}: {fit.verdict}")
-        return to_svg(
-            figure, "fig-transition", f"Shape of {info.title.lower()} over cells", f"{fit.verdict}: {fit.reason}."
-        )
+        return to_svg(figure, "fig-transition", f"Shape of {info.words} over cells", f"{fit.verdict}: {fit.reason}.")

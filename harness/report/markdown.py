@@ -8,6 +8,7 @@ from harness.report import tables
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
 from harness.report.page import METHOD, SIGNS, is_synthetic, scale
+from harness.report.validity import validity
 from harness.report.wording import label
 
 
@@ -37,7 +38,7 @@ def markdown(numbers: Numbers) -> str:
     for sentence in answer(numbers):
         lines += [escape(sentence), ""]
     lines += ["## May it be believed?", ""]
-    checks = [[SIGNS[c.state][0], c.name, c.value, c.detail] for c in tables.validity(numbers)]
+    checks = [[SIGNS[c.state][0], c.name, c.value, c.detail] for c in validity(numbers)]
     lines += _table(tables.Grid(["", "what", "value", "note"], checks))
     lost = [[f["name"], f["status"], f["reason"]] for f in tables.failures(table)]
     if lost:

@@ -85,9 +85,8 @@ class Numbers:
     def primary(self) -> str | None:
         """The metric that the answer speaks of."""
         names = self.headlines()
-        return next(
-            (n for n in ("identity_transfer", "identity_transfer_embed") if n in names), next(iter(names), None)
-        )
+        wanted = ("identity_transfer", "identity_transfer_embed", "id_cos_target")
+        return next((name for name in wanted if name in names), next(iter(names), None))
 
     def pareto(self, gain: str, loss: str) -> set[str]:
         """Labels of variants that no other one beats in both metrics (means only)."""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from harness.report import figures, pictures, tables
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
+from harness.report.validity import validity
 from harness.report.wording import label
 
 HERE = Path(__file__).parent
@@ -87,7 +88,7 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "scale": scale(table.plan),
         "synthetic": is_synthetic(numbers),
         "answer": answer(numbers),
-        "validity": tables.validity(numbers),
+        "validity": validity(numbers),
         "signs": SIGNS,
         "failures": tables.failures(table),
         "headlines": [label(metric) for metric in numbers.headlines()],
@@ -142,7 +143,7 @@ def _sections(numbers: Numbers) -> list[Section]:
             caption = f"Four curves through all replicates. Verdict: {fit.verdict}: {fit.reason}."
             plots.append(Plot(Markup(figures.transition(numbers, metric, fit)), caption))
         title = "Expression, and a step or a slope?" if expression else "A step or a slope?"
-        title_of_table = f"Fits of {label(metric).title.lower()} over cells, by BIC (lower is better)"
+        title_of_table = f"Fits of {label(metric).words} over cells, by BIC (lower is better)"
         sections.append(Section(title, "" if fit.curves else fit.reason, plots, tables.transition(fit), title_of_table))
     columns = [("total", "Training loss"), ("swap_error", "Swap error during training")]
     seen = [c for c in columns if any(row.get(c[0]) is not None for t in numbers.table.done for row in t.history)]

@@ -18,7 +18,7 @@ MEANING = (
 )
 BUDGET = 2_600_000  # bytes of image data in a page; base64 and the rest of the page come on top, 5 MB in all
 TILES = (192, 160, 128, 96, 64, 48)
-TOGETHER = 24  # groups of pictures are dropped from the end beyond this many rows a group
+TOGETHER = 24  # variants with pictures; the rest of a larger suite is named as absent
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Gallery:
     spectra: tuple[Picture, ...]
     tile: int  # pixels of one face as shown; smaller than drawn when the page would grow too large
     reduced: bool
+    absent: tuple[str, ...]  # variants that have no pictures of this replicate
 
 
 def gallery(table: Table) -> Gallery:
@@ -82,7 +83,8 @@ def gallery(table: Table) -> Gallery:
                 groups.append(Group(title, tuple(shown)))
         if size <= left or tile == TILES[-1]:
             break
-    return Gallery(key, tuple(groups), spectra, tile, reduced)
+    absent = tuple(v.label for v in table.variants if v.label not in {trial.label for trial in trials})
+    return Gallery(key, tuple(groups), spectra, tile, reduced, absent)
 
 
 def _replicate(table: Table) -> Key | None:

@@ -26,6 +26,11 @@ class Label:
         return ARROW[self.direction]
 
     @property
+    def words(self) -> str:
+        """The title inside a sentence: without its capital, unless that is an abbreviation."""
+        return self.title if self.title[1:2].isupper() else self.title[:1].lower() + self.title[1:]
+
+    @property
     def better(self) -> str:
         return {"higher": "higher is better", "lower": "lower is better", "none": ""}[self.direction]
 

@@ -1,0 +1,110 @@
+"""The validity strip: what a reader must know before believing a number."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from harness.report.load import Table
+from harness.report.numbers import Numbers
+from harness.report.wording import count, label, number
+
+
+@dataclass(frozen=True)
+class Check:
+    """One item of the validity strip. ``state``: good | note | bad, shown by a sign and a word, not by colour alone."""
+
+    name: str
+    value: str
+    state: str
+    detail: str = ""
+
+
+def validity(numbers: Numbers) -> list[Check]:
+    """What a reader must know before believing a number."""
+    table = numbers.table
+    statuses = Counter(trial.status for trial in table.trials)
+    planned, done = len(table.trials), statuses["done"]
+    checks = [Check("Trials done", f"{done} of {planned}", "good" if done == planned else "bad")]
+    lost = [f"{n} {status}" for status, n in sorted(statuses.items()) if status != "done"]
+    bad = any(status not in ("done", "missing") for status in statuses)
+    checks.append(Check("Failed or missing", ", ".join(lost) or "none", "bad" if bad else "note" if lost else "good"))
+    checks.append(_equal("Training steps", [t.part("cost").get("steps") for t in table.done], "steps"))
+    checks.append(_data(table))
+    sizes = [float(t.part("cost").get("parameters") or 0) for t in table.done]
+    if sizes and min(sizes) > 0:
+        ratio = max(sizes) / min(sizes)
+        text = "equal" if ratio < 1.001 else f"largest {ratio:.2f} × smallest"
+        checks.append(Check("Parameters", text, "good" if ratio < 1.05 else "note"))
+    checks.append(_invalid(table))
+    void = [t.part("cost").get("train_images_per_s", {}).get("void") for t in table.done]
+    why = "; ".join(sorted({str(v) for v in void if v}))
+    hit = sum(bool(v) for v in void)
+    checks.append(Check("Void throughput", f"{hit} of {done}" if hit else "none", "note" if hit else "good", why))
+    checks.append(_noise(numbers))
+    if any(not t.part("data").get("truth", True) for t in table.done):
+        checks.append(
+            Check("Ground truth", "none", "note", "own photographs: measures against truth are not available")
+        )
+    dropped = max((len(t.part("data").get("quarantined") or []) for t in table.done), default=0)
+    if dropped:
+        checks.append(Check("Quarantined images", str(dropped), "note", "unreadable files, left out of training"))
+    stale = sum(trial.outdated for trial in table.done)
+    if stale:
+        checks.append(Check("Outdated scores", f"{stale} of {done}", "bad", "scored by older metrics than planned"))
+    if table.damaged:
+        reasons = "; ".join(why for _, why in table.damaged)
+        checks.append(Check("Damaged files", str(len(table.damaged)), "bad", reasons))
+    if table.unplanned:
+        text = "of older code, data or options; not counted here"
+        checks.append(Check("Other records in the folder", str(table.unplanned), "note", text))
+    return checks
+
+
+def _invalid(table: Table) -> Check:
+    """Metrics that are no numbers here, gathered by their reason."""
+    invalid = {name: str(why) for trial in table.done for name, why in trial.part("invalid").items()}
+    if not invalid:
+        return Check("Invalid metrics", "none", "good")
+    grouped: dict[str, list[str]] = {}
+    for name, why in sorted(invalid.items()):
+        grouped.setdefault(why, []).append(label(name).title)
+    parts = [
+        f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {why}"
+        for why, names in grouped.items()
+    ]
+    return Check("Invalid metrics", str(len(invalid)), "note", "; ".join(parts))
+
+
+def _equal(name: str, values: list[Any], unit: str) -> Check:
+    known = sorted({v for v in values if v is not None})
+    if not known:
+        return Check(name, "unknown", "note")
+    if len(known) == 1:
+        return Check(name, f"equal ({number(float(known[0]), 0)})", "good")
+    return Check(name, f"{known[0]}–{known[-1]} {unit}", "bad", "trials are not equally trained")
+
+
+def _data(table: Table) -> Check:
+    by_key: dict[object, set[str]] = {}
+    for trial in table.done:
+        by_key.setdefault(trial.key, set()).add(str(trial.part("data").get("fingerprint")))
+    mixed = [key for key, prints in by_key.items() if len(prints) > 1]
+    if mixed:
+        detail = "within a replicate the variants saw different data"
+        return Check("Data", f"differ in {count(len(mixed), 'replicate')}", "bad", detail)
+    return Check("Data", "equal in each replicate" if by_key else "unknown", "good" if by_key else "note")
+
+
+def _noise(numbers: Numbers) -> Check:
+    """Spread of the baseline's replicates on the answer's metric: differences below it are noise."""
+    base, metric = numbers.table.baseline, numbers.primary
+    values = list(numbers.replicates(base, metric).values()) if base and metric else []
+    if metric is None or len(values) < 2:
+        return Check("Noise floor", "unknown", "note", "needs two replicates of the baseline")
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    detail = f"standard deviation of {label(metric).words} over the baseline's {len(values)} replicates"
+    return Check("Noise floor", f"± {label(metric).write(spread)}", "good", detail)
