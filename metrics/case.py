@@ -96,6 +96,9 @@ class Case:
     memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # Metrics are computed in float32 whatever the model ran in; tensors that are so already are not copied.
+        for name in ("images", "alpha", "swap", "rec"):
+            setattr(self, name, {key: value.float() for key, value in getattr(self, name).items()})
         shape = self.images["src"].shape
         for what, group, keys in (
             ("images", self.images, PEOPLE),

@@ -116,3 +116,9 @@ def test_evaluator_names_what_a_case_lacks(oracle):
     assert EVALUATORS["identity"].missing(oracle_without) == ("truth",)
     with pytest.raises(ValueError, match="ground truth"):
         oracle_without.truth("src->dst")
+
+
+def test_outputs_of_a_half_precision_model_are_scored_in_float32(oracle):
+    case = oracle.with_outputs({way: image.bfloat16() for way, image in oracle.swap.items()})
+    assert case.swap["src->dst"].dtype == torch.float32
+    assert scores(case)["identity_transfer"] == pytest.approx(np.ones(24), abs=0.01)
