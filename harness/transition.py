@@ -145,12 +145,12 @@ def _judge(
     if not (interval[0] >= tested[0] and interval[1] <= tested[1]):
         missing.append("its midpoint's interval leaves the tested range")
     if not width < 1 / 3:
-        missing.append(f"its rise takes {width:.0%} of the tested range, under a third needed")
+        missing.append(f"its rise takes {100 * width:.0f} % of the tested range, under a third needed")
     verdict = OTHER if missing else STEP
     reason = (
         "; ".join(missing)
         if missing
-        else f"BIC gain {gain:.1f}, midpoint inside the tested range, rise {width:.0%} of it"
+        else f"BIC gain {gain:.1f}, midpoint inside the tested range, rise {100 * width:.0f} % of it"
     )
     cells = (math.exp(interval[0]), math.exp(interval[1]))
     return TransitionFit(verdict, reason, curves, gain, math.exp(midpoint), cells, width)
