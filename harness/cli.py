@@ -116,9 +116,9 @@ def run(
     todo = [trial for trial in everything if wanted is None or trial.name in wanted]
     ledger = Ledger(inside(out, loaded.name))
     present.say(f"{loaded.name}: {loaded.question}")
-    present.say(
-        f"scale {chosen} ({reason}), {len(todo)} trials of {len({t.label for t in todo})} variants, in {ledger.folder}"
-    )
+    variants = len({trial.label for trial in todo})
+    amount = f"{present.count(len(todo), 'trial')} of {present.count(variants, 'variant')}"
+    present.say(f"scale {chosen} ({reason}), {amount}, in {ledger.folder}")
     if dry_run:
         _show_plan(loaded.name, chosen, plan.planned(todo, ledger, device.value), json)
         return
@@ -126,8 +126,9 @@ def run(
     settings = {setting.dotted: setting.value for setting in overrides}
     ledger.write_plan(plan.plan_of(loaded, chosen, reason, everything, command, settings))
     records = _execute(todo, ledger.folder, out, jobs, device.value, retry_failed, timeout)
-    for name, problem in ledger.damaged:
-        present.say(f"warning: {name}: {problem}")
+    ledger.records()
+    for _, problem in ledger.damaged:
+        present.say(f"warning: {problem}")
     page = _report(ledger.folder, None, {"html", "md", "csv"})
     failed = [record for record in records if record.status != "done"]
     missing = len(todo) - len(records)

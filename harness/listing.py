@@ -81,8 +81,8 @@ def trials(root: Path) -> list[dict[str, Any]]:
 
 
 def _warn(ledger: Ledger) -> None:
-    for name, problem in ledger.damaged:
-        say(f"warning: {ledger.folder.name}/{name}: {problem}")
+    for _, problem in ledger.damaged:
+        say(f"warning: {ledger.folder.name}: {problem}")
 
 
 def find_trial(name: str, root: Path) -> Record:

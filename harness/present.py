@@ -66,15 +66,20 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def size(count: float | None) -> str:
+def count(number: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size(number: float | None) -> str:
     """Bytes for people: `3.4 MB`."""
-    if count is None:
+    if number is None:
         return "?"
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
 
 
 class Counter:

@@ -208,6 +208,15 @@ def test_mistakes_give_one_clear_message_and_exit_code_2(run: Run, arguments: li
     assert out == ""
 
 
+def test_results_that_cannot_be_written_are_an_environment_problem(run: Run, executor: dict[str, Any]) -> None:
+    Path("occupied").write_text("a file, not a folder")
+    code, out, err = run("run", "tiny", "--device", "cpu", "--out", "occupied")
+    assert code == 4
+    assert "occupied/tiny/plan.json: cannot be written" in err
+    assert executor["calls"] == []
+    assert out == ""
+
+
 def test_list_names_suites_parts_and_trials(run: Run, executor: dict[str, Any]) -> None:
     assert "tiny" in run("list", "suites")[1]
     assert "grid" in run("list", "variants")[1]
@@ -258,6 +267,7 @@ def test_a_damaged_record_is_named_and_the_others_are_shown(run: Run, executor: 
     record.write_text(record.read_text().replace("0.25", "0.10"))
     code, out, err = run("list", "trials")
     assert code == 0
+    assert "damaged" in out
     assert f"record.json of {name} is damaged: its content does not match its hash" in err
     assert out.count(" done ") == 3
 
