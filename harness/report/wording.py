@@ -90,16 +90,16 @@ _KNOWN = {
         Label("rec_ms_ssim", "Reconstruction MS-SSIM", "higher", "", 3),
         Label("swap_psnr", "Swap PSNR", "higher", "dB", 2),
         Label("swap_ssim", "Swap SSIM", "higher", "", 3),
-        *(
-            Label(
-                f"cbe_db_{j}", f"Lattice {2**j} px", "lower", "dB", 1, f"energy at period {2**j} px over its surround"
-            )
-            for j in (1, 2, 3)
-        ),
-        *(Label(f"cbe_rms_{j}", f"Lattice {2**j} px, RMS", "lower", "%", 3) for j in (1, 2, 3)),
-        *(Label(f"cbe_image_db_{j}", f"Lattice {2**j} px, image only", "lower", "dB", 1) for j in (1, 2, 3)),
-        *(Label(f"{f}_r2", f"{f.replace('_', ' ').capitalize()} R²", "higher", "", 2) for f in ("yaw", "mouth_open")),
-        *(Label(f"{f}_r2", f"{f.capitalize()} R²", "higher", "", 2) for f in ("blink", "smile")),
+        Label("rec_psnr_linear", "Reconstruction PSNR, linear light", "higher", "dB", 2),
+        Label("detection_rate", "Faces found in swaps", "higher", "", 3),
+        Label("cycle_error", "Cycle error", "lower", "", 4, "A to B and back to A; a copy scores 0"),
+        Label("id_auc", "Recogniser's own AUC", "none", "", 4),
+        Label("cbe_constant_latent", "Grid from a constant latent", "lower", "%", 3),
+        Label("cbe_gain_spread", "Spread of filter gains", "lower", "", 4),
+        Label("identity_bits_nonlinear", "Usable identity, nonlinear probe", "lower", "bits", 3),
+        Label("leak_gap_no_shift", "Leak gap without mean shift", "lower", "", 3),
+        Label("leak_used", "Leak that the decoder uses", "lower", "", 3),
+        Label("ppl", "Path length (PPL)", "lower", "", 4, "a collapsed decoder scores best"),
         Label("swap_images_per_s", "Swap speed", "higher", "images/s", 0),
         Label("train_images_per_s", "Training speed", "higher", "images/s", 0),
         Label("parameters", "Parameters", "none", "", 0),
@@ -145,7 +145,9 @@ _LATTICE = {
 @functools.cache
 def label(name: str) -> Label:
     """The label of a metric: known here, else as its evaluator describes it, else its bare name."""
-    return _KNOWN.get(name) or _family(name) or _registered().get(name) or Label(name, name.replace("_", " "))
+    return (
+        _KNOWN.get(name) or _family(name) or _registered().get(name) or Label(name, name.replace("_", " ").capitalize())
+    )
 
 
 def _family(name: str) -> Label | None:
@@ -170,7 +172,9 @@ def _registered() -> dict[str, Label]:
     from harness import registry
 
     return {
-        info.name: Label(info.name, info.name.replace("_", " "), info.direction, info.unit, None, info.description)
+        info.name: Label(
+            info.name, info.name.replace("_", " ").capitalize(), info.direction, info.unit, None, info.description
+        )
         for entry in registry.entries("metric").values()
         for info in entry.object.infos
     }
