@@ -21,6 +21,7 @@ from harness.data.faces import LANDMARKS, POSE, POSE_INDEX
 from models.recognise import SIZE
 
 MIRRORED = ("yaw", "roll", "gaze_x", "shift_x", "light_azimuth")  # the factors that change sign in a mirror
+SIBLING = 0.3  # siblings differ by this share of the difference of strangers
 SHRUNK = (16, 24, 32, 48)  # sides that pictures are taken down to and up again
 
 
@@ -68,14 +69,19 @@ def people_pool(
     supersample: int = 2,
     *,
     shared_poses: bool = False,
+    siblings: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pool:
     """`people` identities of a split, each in `each` random poses; shared_poses: persons 2k and 2k+1 in the same.
+
+    siblings: person 2k+1 is drawn to 2k, as alike as the nearest evaluation pair, so that small differences count.
 
     The identities are the first of the split's stream whatever the seed, so that splits stay disjoint; the seed draws
     the poses.
     """
     identities = faces.sample_identities(people, faces.identity_split(split))
+    if siblings:
+        identities[1::2] = torch.lerp(identities[0::2], identities[1::2], SIBLING)
     draws = people // 2 if shared_poses else people
     rng = torch.Generator().manual_seed(int(hashlib.sha256(f"recognise/{split}/{seed}".encode()).hexdigest()[:15], 16))
     poses = faces.sample_poses(draws * each, rng).reshape(draws, each, len(POSE))

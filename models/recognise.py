@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import grid_sample, interpolate, normalize
 
 SIZE = 64  # pixels of a side that the networks see
+GLIMPSE = 20  # pixels of a side of what the regressor cuts out
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -91,9 +92,10 @@ class Embedder(nn.Module):
 class Regressor(nn.Module):
     """Display sRGB pictures (B, 3, H, W) in [0, 1] of any size -> {"pose": (B, P), "landmarks": (B, L, 2)}.
 
-    pose: in the units of `pose_names` (degrees, ...); landmarks: fractions of the frame, x right, y down. Landmarks are
-    the centres of mass of heat maps (integral regression, Sun et al. 2018), and the pose is read from them as well as
-    from the coarsest features.
+    pose: in the units of `pose_names` (degrees, ...); landmarks: fractions of the frame, x right, y down. It looks
+    twice: rough landmarks are the centres of mass of heat maps (integral regression, Sun et al. 2018); upright
+    glimpses of both eyes and of the mouth, cut out there at full resolution, then give the expression
+    and correct the landmarks. While training, "rough" holds the first landmarks.
     """
 
     pose_mean: Tensor
@@ -117,27 +119,53 @@ class Regressor(nn.Module):
         self.register_buffer("pose_mean", torch.tensor(list(mean)), persistent=False)
         self.register_buffer("pose_deviation", torch.tensor(list(deviation)), persistent=False)
         self.fine = nn.Sequential(_conv(3, 24, 5, 2), nn.ReLU(), _conv(24, 48, 3, 2), nn.ReLU(), Residual(48))
-        self.middle = nn.Sequential(_conv(48, 96, 3, 2), nn.ReLU(), Residual(96))
-        self.coarse = nn.Sequential(_conv(96, 128, 3, 2), nn.ReLU(), Residual(128))
-        self.lower, self.lowest = nn.Conv2d(96, 64, 1), nn.Conv2d(128, 64, 1)
-        self.lift = nn.Conv2d(48, 64, 1)
-        self.maps = nn.Sequential(_conv(64, 64), nn.ReLU(), nn.Conv2d(64, len(landmark_names), 1))
-        cells, points = (SIZE // 16) ** 2, 2 * len(landmark_names)
-        self.gather = nn.Sequential(nn.Linear(128 * cells, 160), nn.BatchNorm1d(160), nn.ReLU())
-        self.read = nn.Sequential(nn.Linear(160 + points, 128), nn.ReLU(), nn.Linear(128, len(pose_names)))
+        self.middle = nn.Sequential(_conv(48, 80, 3, 2), nn.ReLU(), Residual(80))
+        self.coarse = nn.Sequential(_conv(80, 112, 3, 2), nn.ReLU(), Residual(112))
+        self.lower, self.lowest, self.lift = nn.Conv2d(80, 48, 1), nn.Conv2d(112, 48, 1), nn.Conv2d(48, 48, 1)
+        self.maps = nn.Sequential(_conv(48, 48), nn.ReLU(), nn.Conv2d(48, len(landmark_names), 1))
+        self.gather = nn.Sequential(nn.Linear(112 * (SIZE // 16) ** 2, 96), nn.BatchNorm1d(96), nn.ReLU())
+        first = nn.Conv2d(9, 48, 3, padding=1, groups=3, bias=False)  # a third of the channels for each glimpse
+        second = nn.Conv2d(48, 96, 3, 2, padding=1, groups=3, bias=False)
+        self.glimpse = nn.Sequential(
+            *(first, nn.BatchNorm2d(48), nn.ReLU(), second, nn.BatchNorm2d(96), nn.ReLU()),
+            *(_conv(96, 96), nn.ReLU(), _conv(96, 96, 3, 2), nn.ReLU(), nn.Flatten()),
+            *(nn.Linear(96 * (GLIMPSE // 4) ** 2, 96), nn.BatchNorm1d(96), nn.ReLU()),
+        )
+        points = 2 * len(landmark_names)
+        self.read = nn.Sequential(nn.Linear(96 + 96 + points, 160), nn.ReLU())
+        self.pose, self.correct = nn.Linear(160, len(pose_names)), nn.Linear(160, points)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        x = prepare(images)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.training):
-            fine = self.fine(prepare(images))  # (B, 48, 16, 16)
-            middle = self.middle(fine)  # (B, 96, 8, 8)
-            coarse = self.coarse(middle)  # (B, 128, 4, 4)
+            fine = self.fine(x)  # (B, 48, 16, 16)
+            middle = self.middle(fine)  # (B, 80, 8, 8)
+            coarse = self.coarse(middle)  # (B, 112, 4, 4)
             context = self.lower(middle) + interpolate(self.lowest(coarse), scale_factor=2.0)
             heat = self.maps(torch.relu(self.lift(fine) + interpolate(context, scale_factor=2.0)))
+            rough = centre_of_mass(heat.float())
+            near = self.glimpse(self._glimpses(x, rough.detach()))
             whole = self.gather(coarse.flatten(1))
-        landmarks = centre_of_mass(heat.float())
         with torch.autocast(images.device.type, enabled=False):
-            pose = self.read(torch.cat([whole.float(), 8 * (landmarks.flatten(1) - 0.5)], 1))
-        return {"pose": pose * self.pose_deviation + self.pose_mean, "landmarks": landmarks}
+            seen = self.read(torch.cat([whole.float(), near.float(), 8 * (rough.flatten(1) - 0.5)], 1))
+            pose = self.pose(seen) * self.pose_deviation + self.pose_mean
+            landmarks = rough + 0.05 * self.correct(seen).reshape(rough.shape)
+        return {"pose": pose, "landmarks": landmarks} | ({"rough": rough} if self.training else {})
+
+    def _glimpses(self, x: Tensor, landmarks: Tensor) -> Tensor:
+        """(B, 3, S, S), (B, L, 2) -> (B, 9, G, G): left eye, right eye, mouth, turned so that the eyes are level."""
+        at = dict(zip(self.landmark_names, landmarks.unbind(1), strict=True))
+        along = normalize(at["eye_right"] - at["eye_left"], dim=1)
+        turn = torch.stack([along, torch.stack([-along[:, 1], along[:, 0]], 1)], 2)  # (B, 2, 2): columns right, down
+        axis = torch.linspace(-1, 1, GLIMPSE, device=x.device)
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(1, -1, 2)
+        seen = []
+        mouth = (at["mouth_left"] + at["mouth_right"]) / 2
+        for centre, half, drop in ((at["eye_left"], 0.15, -0.03), (at["eye_right"], 0.15, -0.03), (mouth, 0.19, 0.0)):
+            place = centre[:, None] + (grid * half + torch.tensor([0.0, drop], device=x.device)) @ turn.mT
+            field = (place * 2 - 1).reshape(-1, GLIMPSE, GLIMPSE, 2)
+            seen.append(grid_sample(x, field, padding_mode="border", align_corners=False))
+        return torch.cat(seen, 1)
 
 
 def prepare(images: Tensor) -> Tensor:
