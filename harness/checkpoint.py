@@ -18,8 +18,8 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor
 
+from harness.atomic import write_atomic
 from harness.errors import EnvironmentProblem
-from harness.records import write_atomic
 
 KEEP = 2
 

@@ -44,9 +44,9 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "judge": Recipe("recogniser_b", "residual", 1200, 8, 900, 96, 2e-3),
-    "trainer": Recipe("recogniser_a", "separable", 1200, 8, 700, 96, 2e-3),
-    "regressor": Recipe("regressor", "", 3600, 3, 2600, 64, 3e-3),
+    "judge": Recipe("recogniser_b", "residual", 3600, 3, 1200, 96, 2e-3),
+    "trainer": Recipe("recogniser_a", "plain", 3600, 3, 1200, 96, 2e-3),
+    "regressor": Recipe("regressor", "", 4800, 3, 5000, 64, 3e-3),
 }
 
 
@@ -146,7 +146,7 @@ class ArcFace(nn.Module):
     this is learnt sooner than the margin, and holds for people never seen.
     """
 
-    def __init__(self, classes: int, dimensions: int, scale: float = 24.0, margin: float = 0.3) -> None:
+    def __init__(self, classes: int, dimensions: int, scale: float = 16.0, margin: float = 0.3) -> None:
         super().__init__()
         self.centres = nn.Parameter(torch.randn(classes, dimensions))
         self.factors = nn.Linear(dimensions, len(IDENTITY))
@@ -161,7 +161,7 @@ class ArcFace(nn.Module):
         own = torch.cos(torch.acos(cosine.gather(1, labels[:, None])) + margin)
         read = self.factors(vectors * vectors.shape[1] ** 0.5)
         told = mse_loss(read, (pool.identities[rows] - 0.5) * 3)
-        return cross_entropy(self.scale * cosine.scatter(1, labels[:, None], own), labels) + 3 * told
+        return cross_entropy(self.scale * cosine.scatter(1, labels[:, None], own), labels) + 10 * told
 
 
 def _read_loss(model: nn.Module, pool: Pool, rows: Tensor, rng: torch.Generator, step: int) -> Tensor:

@@ -5,6 +5,7 @@ The copy, the oracle and the mean face are scored beside it on the same pictures
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import statistics
@@ -19,11 +20,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness import recognisers, registry
+from harness.atomic import write_atomic
 from harness.data.encoding import to_display, to_linear
-from harness.data.faces import LANDMARKS, POSE
+from harness.data.faces import LANDMARKS, POSE, identity_split, render, sample_identities, sample_poses
 from harness.data.store import FaceStore
 from harness.preview import evaluation_images, outputs, save_png, strip
-from harness.records import write_atomic
 from harness.spec import Spec
 from harness.train import build_model
 from metrics.case import Case
@@ -54,10 +55,12 @@ def score(
     folder: Path,
     cache: Path,
     names: list[str] | None = None,
+    version: str = "",
 ) -> Scores:
     """Run the evaluators `names` (default: all) on the model and write its pictures to `folder`/pictures.
 
-    Reference rows depend on data and metrics only and are kept under `cache`, shared by all variants.
+    Reference rows depend on data and metrics only and are kept under `cache`, shared by all variants; `version` (the score digest)
+    tells one state of the metrics from another.
     """
     model.eval()
     case = build_case(model, spec, store, device)
@@ -67,7 +70,7 @@ def score(
         finite = values[np.isfinite(values)]
         done.values[name] = [_number(v) for v in values]
         done.scores[name] = {"mean": _number(finite.mean()) if len(finite) else None, "n": len(finite)}
-    key = hashlib.sha256(f"{store.fingerprint}/{sorted(evaluators)}/{spec.data.model_dump_json()}".encode()).hexdigest()
+    key = hashlib.sha256(f"{store.fingerprint}/{version}/{sorted(evaluators)}/{spec.data.size}".encode()).hexdigest()
     done.references = _references(case, evaluators, cache / f"{key[:24]}.json")
     _pictures(case, done, folder / "pictures")
     return done
@@ -85,7 +88,7 @@ def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.devic
 
     seen = evaluation_images(store, spec, device)
     with torch.no_grad():
-        rec, swap = outputs(model, seen)
+        rec, swap = outputs(model, seen, spec.score.batch)
         latents = {p: model.encode(seen[p][:, :3]) for p in PEOPLE}
     factors = tuple(factor.name for factor in POSE)
     truth = store.truth and store.eval_pose is not None
@@ -101,13 +104,22 @@ def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.devic
         landmark_names=LANDMARKS if store.eval_landmarks else (),
         pose=torch.as_tensor(store.eval_pose) if truth else None,
         pose_names=factors if truth else (),
-        identity=store.identity,
+        identity={p: torch.as_tensor(x) for p, x in store.identity.items()} if store.identity else None,
         decode=lambda z, person: display(model.decode(z, person)),
         encode=lambda x: model.encode(native(x)).mu,
         regressor=recognisers.regressor(device) if store.synthetic else None,
         embedder=recognisers.embedder(device, "judge") if store.synthetic else None,
+        distractors=distractors(spec.data.size).to(device) if store.synthetic else None,
         modules=dict(model.decoders.items()),
     )
+
+
+@functools.cache
+def distractors(size: int, count: int = 64) -> Tensor:
+    """One picture each of `count` people of the judging split, (count, 3, size, size) in sRGB: the crowd for retrieval."""
+    rng = identity_split("judge")
+    shown = render(sample_identities(count, rng), sample_poses(count, rng, "interior"), size, regions=False)
+    return to_display(shown.rgba[:, :3], "srgb")
 
 
 @torch.no_grad()
@@ -123,6 +135,7 @@ def run(evaluators: dict[str, Any], case: Case, invalid: dict[str, str]) -> dict
             found[name] = np.asarray(values, dtype=np.float64)
             if not np.isfinite(found[name]).any():
                 invalid[name] = case.notes.get(name, "undefined on these pictures")
+    invalid.update(case.invalid)
     return found
 
 
@@ -195,7 +208,8 @@ def _pictures(case: Case, done: Scores, folder: Path) -> None:
     for name, row in zip(chosen, rows, strict=True):
         save_png(folder / f"{name}.png", row)
     truth = torch.cat([case.truth(d) for d in case.swap]) if case.matched else None
-    save_png(folder / "spectrum.png", torch.as_tensor(spectrum_picture(torch.cat(list(case.swap.values())), truth)))
+    spectrum = torch.as_tensor(spectrum_picture(torch.cat(list(case.swap.values())), truth))
+    save_png(folder / "spectrum.png", spectrum.permute(2, 0, 1) / 255)
 
 
 def _number(value: Any) -> float | None:

@@ -144,7 +144,6 @@ class OptimSpec(Frozen):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto: bf16 where a probe finds it faster"
     )
-    ema: float = Field(default=0.0, ge=0.0, lt=1.0, description="decay of averaged weights used for scoring; 0 is off")
 
     @field_validator("betas")
     @classmethod

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from harness import checkpoint, registry
+from harness.atomic import write_atomic
 from harness.data.batches import BatchSource
 from harness.data.store import FaceStore
 from harness.data.streams import stream_seed
 from harness.preview import Preview
-from harness.records import write_atomic
 from harness.spec import OptimSpec, Spec
 from models.losses import Step
 from models.swapper import PEOPLE, Swapper

@@ -5,14 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.encoder import he
 from models.upsample import UPSAMPLERS, norm_layer
 
 
 def resample_matrix(n_in: int, n_out: int) -> Tensor:
-    """Anti-aliased linear resampling of n_in samples to n_out as an (n_out, n_in) matrix; rows sum to 1."""
-    eye = torch.eye(n_in).view(1, n_in, n_in, 1)
-    rows = nn.functional.interpolate(eye, size=(n_out, 1), mode="bilinear", align_corners=False, antialias=True)
-    return rows.view(n_in, n_out).T.contiguous()
+    """Anti-aliased linear resampling of n_in samples to n_out as an (n_out, n_in) matrix; rows sum to 1.
+
+    The triangle filter of bilinear interpolation, widened when it reduces. Written out: torch's own anti-aliased interpolation
+    returns copies of one row when an output side is 1 (2.15, CPU).
+    """
+    scale = n_in / n_out
+    support = max(1.0, scale)
+    rows = []
+    for i in range(n_out):
+        centre = (i + 0.5) * scale
+        row = [max(0.0, 1.0 - abs(j + 0.5 - centre) / support) for j in range(n_in)]
+        rows.append([value / sum(row) for value in row])
+    return torch.tensor(rows)
 
 
 class Resample(nn.Module):
@@ -44,14 +54,15 @@ class GridDown(nn.Module):
     the grid instead would blur eyes and mouth away before the latent sees them.
     """
 
-    def __init__(self, c_in: int, c_out: int, size: int, grid: tuple[int, int]):
+    def __init__(self, c_in: int, c_out: int, size: int, grid: tuple[int, int], norm: str = "batch"):
         super().__init__()
         self.resample = Resample((size, size), (3 * grid[0], 3 * grid[1]))
-        self.conv = nn.Conv2d(c_in, c_out, 3, stride=3)
+        self.conv = he(nn.Conv2d(c_in, c_out, 3, stride=3))
+        self.norm = norm_layer(norm, c_out)
         self.act = nn.LeakyReLU(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.conv(self.resample(x)))
+        return self.act(self.norm(self.conv(self.resample(x))))
 
 
 class GridUp(nn.Module):
@@ -71,7 +82,7 @@ class GridUp(nn.Module):
 def strided_down(c_in: int, c_mid: int, c_out: int) -> nn.Sequential:
     """The reference bottleneck: s -> s/2 (kernel 4, stride 2, padding 1) -> (s/2 - 4)/2 + 1 (kernel 4, stride 2, padding 0)."""
     return nn.Sequential(
-        nn.Conv2d(c_in, c_mid, 4, 2, 1), nn.LeakyReLU(0.1), nn.Conv2d(c_mid, c_out, 4, 2, 0), nn.LeakyReLU(0.1)
+        he(nn.Conv2d(c_in, c_mid, 4, 2, 1)), nn.LeakyReLU(0.1), he(nn.Conv2d(c_mid, c_out, 4, 2, 0)), nn.LeakyReLU(0.1)
     )
 
 
@@ -111,7 +122,7 @@ class GaussianHead(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, logvar_start: float = 0.0):
         super().__init__()
-        self.mu = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2)
+        self.mu = he(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2), slope=1.0)
         self.logvar = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2)
         assert self.logvar.bias is not None
         with torch.no_grad():

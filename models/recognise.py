@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate, normalize
 
 SIZE = 64  # pixels of a side that the networks see
+# Inputs, outputs and stride of the plain embedder's convolutions: 64 pixels to 4.
+PLAIN = ((3, 32, 2), (32, 48, 2), (48, 64, 1), (64, 96, 2), (96, 96, 1), (96, 160, 2), (160, 160, 1))
 GLIMPSE = 20  # pixels of a side of what the regressor cuts out
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -38,23 +40,6 @@ class Residual(nn.Module):
         return torch.relu(x + self.body(x))
 
 
-class Separable(nn.Module):
-    """A 5 x 5 convolution of each channel, then a widening and a narrowing 1 x 1 (Liu et al. 2022); shape kept."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 5, padding=2, groups=channels, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.Conv2d(channels, 2 * channels, 1),
-            nn.SiLU(),
-            nn.Conv2d(2 * channels, channels, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
@@ -63,23 +48,24 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Seq
 class Embedder(nn.Module):
     """Display sRGB pictures (B, 3, H, W) in [0, 1] of any size -> (B, E) unit vectors: near for one identity.
 
-    architecture: "residual" (ReLU, the place of things kept until the last layer) or "separable" (SiLU, smooth, so
-    that it can stand in a training loss; averaged over the picture).
+    architecture: "residual" (ReLU, with shortcuts) or "plain" (3 x 3 convolutions in a row, SiLU: smooth, so that it
+    can stand in a training loss).
     """
 
     def __init__(self, architecture: str, dimensions: int = 64) -> None:
         super().__init__()
-        if architecture not in ("residual", "separable"):
-            raise ValueError(f"unknown architecture {architecture!r}; there are residual and separable")
+        if architecture not in ("residual", "plain"):
+            raise ValueError(f"unknown architecture {architecture!r}; there are residual and plain")
         self.options: dict[str, Any] = {"architecture": architecture, "dimensions": dimensions}
         if architecture == "residual":
             layers: list[nn.Module] = [_conv(3, 24, 5, 2), nn.ReLU(), _conv(24, 48, 3, 2), nn.ReLU(), Residual(48)]
             layers += [_conv(48, 96, 3, 2), nn.ReLU(), Residual(96), _conv(96, 128, 3, 2), nn.ReLU(), Residual(128)]
             layers += [nn.Flatten(), nn.Linear(128 * (SIZE // 16) ** 2, dimensions)]
         else:
-            layers = [nn.Conv2d(3, 48, 4, 4), Separable(48), Separable(48), _conv(48, 96, 2, 2)]
-            layers += [Separable(96), Separable(96), Separable(96), _conv(96, 192, 2, 2), Separable(192)]
-            layers += [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(192 * 4, dimensions)]
+            layers = []
+            for inputs, outputs, stride in PLAIN:
+                layers += [_conv(inputs, outputs, 3, stride), nn.SiLU()]
+            layers += [nn.Flatten(), nn.Linear(PLAIN[-1][1] * (SIZE // 16) ** 2, dimensions)]
         self.net = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:

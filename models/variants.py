@@ -50,7 +50,7 @@ def grid(
         )
 
     return Swapper(
-        nn.Sequential(EncoderBody(body), GridDown(top, 2 * top, base, cells)),
+        nn.Sequential(EncoderBody(body, norm), GridDown(top, 2 * top, base, cells, norm)),
         GaussianHead(2 * top, channels, kernel=1, logvar_start=logvar_start),
         {person: decoder() for person in PEOPLE},
         (channels, *cells),

@@ -190,8 +190,8 @@ matrix: {%s}
             "grid3-size32-lr0.001 grid3-size64-lr0.0001 grid4-size32-lr0.001 grid4-size64-lr0.0001",
         ),
         (
-            "grid: {model.grid: [3, 4], optim.ema: [0.0, 0.5]}, exclude: [{model.grid: 4, optim.ema: 0.5}]",
-            "grid3-ema0 grid3-ema0.5 grid4-ema0",
+            "grid: {model.grid: [3, 4], optim.clip: [0.0, 0.5]}, exclude: [{model.grid: 4, optim.clip: 0.5}]",
+            "grid3-clip0 grid3-clip0.5 grid4-clip0",
         ),
         ("grid: {model.grid: [3]}, include: [{model: {grid: 7, width: 8}}]", "grid3 grid7-width8"),
         ("include: [{model.grid: 3}, {data.augment.affine: false}]", "grid3 no-affine"),

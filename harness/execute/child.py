@@ -1,23 +1,27 @@
 """One trial in a process of its own: open the store, train, score, write the record.
 
-Started by `harness.execute.local` as `python -m harness.execute.child JOB.json`. Exit status: 0 when a record was written,
+Started by `harness.execute.local` as `python -m harness.execute JOB.json`. Exit status: 0 when a record was written,
 143 when it was told to stop (a checkpoint remains), 75 when another process holds the trial.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import json
+import contextlib
 import os
 import resource
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.records import Record
+    from harness.trial import Trial
 
 BUSY, STOPPED = 75, 143
 
@@ -30,7 +34,7 @@ class Heartbeat:
         self.first_step: int | None = None
 
     def __call__(self, phase: str = "train", **values: Any) -> None:
-        from harness.records import write_json
+        from harness.atomic import write_json
 
         now = time.monotonic()
         if phase == "train" and now - self.last < 1.0:
@@ -59,9 +63,8 @@ def run_trial(job: dict[str, Any]) -> int:
     ledger = Ledger(root / trial.suite)
     folder = ledger.trial_folder(trial.name)
     beat = Heartbeat(folder)
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda signum, _: stopping.append(signum))
-    parent = os.getppid()
+    # Until training has begun nothing is worth saving: leave at once. Then the loop writes a checkpoint and leaves.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED))
     record = Record(
         name=trial.name, label=trial.label, seed=trial.seed, status="failed", suite=trial.suite, scale=trial.scale,
         cell=dict(trial.cell), pair=trial.pair, digest=trial.digest, score_digest=trial.score_digest,
@@ -74,9 +77,7 @@ def run_trial(job: dict[str, Any]) -> int:
             if done and done.status == "done" and done.score_digest == trial.score_digest:
                 return 0
             try:
-                record = _train_and_score(
-                    trial, record, root, folder, job, beat, lambda: bool(stopping) or os.getppid() != parent, began
-                )
+                record = _train_and_score(trial, record, root, folder, job, beat, began)
             except Stopped:
                 return STOPPED
             except Exception as error:
@@ -90,6 +91,16 @@ def run_trial(job: dict[str, Any]) -> int:
         return BUSY
 
 
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Within the block SIGTERM, or the death of the runner, is a question to the loop instead of an end."""
+    asked: list[int] = []
+    parent = os.getppid()
+    before = signal.signal(signal.SIGTERM, lambda signum, _: asked.append(signum))
+    yield lambda: bool(asked) or os.getppid() != parent
+    signal.signal(signal.SIGTERM, before)
+
+
 class Stopped(Exception):
     """Training was interrupted after a checkpoint."""
 
@@ -100,7 +111,9 @@ def _status_of(error: Exception) -> str:
     return "diverged" if isinstance(error, Diverged) else "oom" if isinstance(error, OutOfMemory) else "failed"
 
 
-def _train_and_score(trial, record, root, folder, job, beat, stop, began):  # type: ignore[no-untyped-def]
+def _train_and_score(
+    trial: Trial, record: Record, root: Path, folder: Path, job: dict[str, Any], beat: Heartbeat, began: float
+) -> Record:
     import torch
 
     torch.set_num_threads(job["threads"])
@@ -119,7 +132,8 @@ def _train_and_score(trial, record, root, folder, job, beat, stop, began):  # ty
         cost, resumed, precision = kept, record.resumed_from, kept["precision"]
     else:
         try:
-            trained = train(trial.spec, trial.seed, store, device, folder, beat, stop)
+            with _asked_to_stop() as stop:
+                trained = train(trial.spec, trial.seed, store, device, folder, beat, stop)
         except Interrupted as stopped:
             print(stopped)
             raise Stopped from stopped
@@ -144,7 +158,7 @@ def _train_and_score(trial, record, root, folder, job, beat, stop, began):  # ty
     peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
     cost["wall_s"] = {**cost["wall_s"], "score": round(ended - clock, 2), "total": round(ended - began, 2)}
     cost["peak_memory_mb"] = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    from harness.records import write_json
+    from harness.atomic import write_json
 
     write_json(folder / "values.json", found.values)
     done = replace(
@@ -167,7 +181,3 @@ def _tail(folder: Path, lines: int = 30) -> str:
     except OSError:
         return ""
 
-
-if __name__ == "__main__":
-    faulthandler.enable()
-    sys.exit(run_trial(json.loads(Path(sys.argv[1]).read_text())))

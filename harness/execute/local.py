@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.atomic import write_json
 from harness.errors import EnvironmentProblem, UsageError
 from harness.execute.child import BUSY
 from harness.lock import held
-from harness.records import Ledger, Record, write_json
+from harness.records import Ledger, Record
 from harness.trial import Trial
 
 TIME_LIMIT_S = {"quick": 3600.0, "standard": 6 * 3600.0, "paper": 72 * 3600.0}
@@ -90,18 +92,18 @@ def run_plan(
     device: str = "auto",
     retry_failed: bool = False,
     timeout_s: float | None = None,
-    tick: Callable[[], None] = lambda: None,
 ) -> list[Record]:
     """Run all trials that are not done and return every trial's record, in the order given.
 
-    `tick` is called several times a second (a live table, say). A trial that fails, hangs or dies becomes a record and the others
-    go on. Raises Interruption after SIGINT or SIGTERM, once the children have written their checkpoints.
+    A trial that fails, hangs or dies becomes a record and the others go on. The images are made or decoded first, so that a missing
+    folder or too few readable files ends the run before it begins. Raises Interruption after SIGINT or SIGTERM, once the children have written their checkpoints.
     """
     device = choose_device(device)
     ledger = Ledger(root / trials[0].suite)
     waiting = [t for t in trials if not is_done(ledger.read(t.name), t, retry_failed)]
     count, threads = choose_jobs(jobs, device, len(waiting))
     setting = {"root": str(root), "device": device, "threads": threads, "jobs": count}
+    prepare(waiting, root)
     running: list[_Running] = []
     with _signals() as caught:
         try:
@@ -129,7 +131,6 @@ def run_plan(
                         running.remove(job)
                         break
                 waiting = [t for t in waiting if not is_done(ledger.read(t.name), t, retry_failed)]
-                tick()
                 time.sleep(0.05 if started else 0.25)
         finally:
             _stop(running, caught)
@@ -137,6 +138,28 @@ def run_plan(
         raise Interruption(caught[0])
     records = {t.name: ledger.read(t.name) for t in trials}
     return [record for record in records.values() if record is not None]
+
+
+def prepare(trials: Sequence[Trial], root: Path) -> None:
+    """Render or decode every image set that the trials need, several at once, and say so on stderr. Raises UsageError."""
+    wanted = {(t.spec.data.model_dump_json(), t.seed): t for t in trials}
+    if not wanted:
+        return
+    import torch
+
+    from harness.data.store import open_store
+
+    def make(trial: Trial) -> None:
+        torch.set_num_threads(1)  # of this worker thread: the sets are spread over the cores instead
+        store = open_store(trial.spec.data, trial.seed, root)
+        for file, reason in store.quarantined:
+            print(f"warning: left out {file}: {reason}", file=sys.stderr)
+
+    sets = "one image set" if len(wanted) == 1 else f"{len(wanted)} image sets"
+    print(f"preparing {sets} under {root / 'data'} (rendered or decoded once, then reused)", file=sys.stderr, flush=True)
+    with ThreadPoolExecutor(min(len(wanted), cores())) as pool:
+        for _ in pool.map(make, wanted.values()):
+            pass
 
 
 def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
@@ -151,7 +174,7 @@ def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
     env = {**os.environ, "OMP_NUM_THREADS": str(setting["threads"]), "MKL_NUM_THREADS": str(setting["threads"])}
     with open(folder / "log.txt", "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.execute.child", str(job)],
+            [sys.executable, "-m", "harness.execute", str(job)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True,
         )  # fmt: skip
     return _Running(trial, process, folder, time.time())
