@@ -147,7 +147,7 @@ class Regressor(nn.Module):
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(1, -1, 2)
         seen = []
         mouth = (at["mouth_left"] + at["mouth_right"]) / 2
-        for centre, half, drop in ((at["eye_left"], 0.15, -0.03), (at["eye_right"], 0.15, -0.03), (mouth, 0.19, 0.0)):
+        for centre, half, drop in ((at["eye_left"], 0.15, -0.03), (at["eye_right"], 0.15, -0.03), (mouth, 0.16, 0.0)):
             place = centre[:, None] + (grid * half + torch.tensor([0.0, drop], device=x.device)) @ turn.mT
             field = (place * 2 - 1).reshape(-1, GLIMPSE, GLIMPSE, 2)
             seen.append(grid_sample(x, field, padding_mode="border", align_corners=False))
