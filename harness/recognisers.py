@@ -35,18 +35,21 @@ class Recipe:
     """How one recogniser is trained."""
 
     split: str
-    architecture: str  # of an embedder
     people: int
     each: int  # pictures a person
     steps: int
     batch: int
     rate: float
+    architecture: str = ""  # this and below: of an embedder
+    scale: float = 0.0
+    separate: float = 0.0  # weight of the angular margin's loss: tells siblings apart, but soon learns people by heart
+    tell: float = 0.0  # weight of telling the identity's factors
 
 
 RECIPES: dict[str, Recipe] = {
-    "judge": Recipe("recogniser_b", "residual", 3600, 3, 1200, 96, 2e-3),
-    "trainer": Recipe("recogniser_a", "plain", 3600, 3, 1200, 96, 2e-3),
-    "regressor": Recipe("regressor", "", 4800, 3, 5000, 64, 3e-3),
+    "judge": Recipe("recogniser_b", 1200, 8, 900, 96, 2e-3, "residual", scale=24.0, separate=0.5, tell=10.0),
+    "trainer": Recipe("recogniser_a", 3600, 3, 600, 96, 2e-3, "plain", scale=16.0, separate=0.2, tell=10.0),
+    "regressor": Recipe("regressor", 4800, 3, 5000, 64, 3e-3),
 }
 
 
@@ -109,7 +112,7 @@ def train(
         model, objective = _new_regressor(), _read_loss
     else:
         model = Embedder(recipe.architecture)
-        objective = ArcFace(people, model.options["dimensions"])
+        objective = ArcFace(people, model.options["dimensions"], recipe)
     losses = _fit(model, objective, pool, recipe, steps, seed, say)
     record = {
         "schema_version": 1,
@@ -146,11 +149,11 @@ class ArcFace(nn.Module):
     this is learnt sooner than the margin, and holds for people never seen.
     """
 
-    def __init__(self, classes: int, dimensions: int, scale: float = 16.0, margin: float = 0.3) -> None:
+    def __init__(self, classes: int, dimensions: int, recipe: Recipe, margin: float = 0.3) -> None:
         super().__init__()
         self.centres = nn.Parameter(torch.randn(classes, dimensions))
         self.factors = nn.Linear(dimensions, len(IDENTITY))
-        self.scale, self.margin = scale, margin
+        self.recipe, self.margin = recipe, margin
 
     def forward(self, model: nn.Module, pool: Pool, rows: Tensor, rng: torch.Generator, step: int) -> Tensor:
         """Loss of a batch; the margin grows over the first steps, for training hardly begins with the whole."""
@@ -161,7 +164,8 @@ class ArcFace(nn.Module):
         own = torch.cos(torch.acos(cosine.gather(1, labels[:, None])) + margin)
         read = self.factors(vectors * vectors.shape[1] ** 0.5)
         told = mse_loss(read, (pool.identities[rows] - 0.5) * 3)
-        return cross_entropy(self.scale * cosine.scatter(1, labels[:, None], own), labels) + 10 * told
+        apart = cross_entropy(self.recipe.scale * cosine.scatter(1, labels[:, None], own), labels)
+        return self.recipe.separate * apart + self.recipe.tell * told
 
 
 def _read_loss(model: nn.Module, pool: Pool, rows: Tensor, rng: torch.Generator, step: int) -> Tensor:

@@ -65,7 +65,7 @@ class Embedder(nn.Module):
             layers = []
             for inputs, outputs, stride in PLAIN:
                 layers += [_conv(inputs, outputs, 3, stride), nn.SiLU()]
-            layers += [nn.Flatten(), nn.Linear(PLAIN[-1][1] * (SIZE // 16) ** 2, dimensions)]
+            layers += [nn.Flatten(), nn.Dropout(0.4), nn.Linear(PLAIN[-1][1] * (SIZE // 16) ** 2, dimensions)]
         self.net = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
