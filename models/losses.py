@@ -89,6 +89,25 @@ class Gradient:
         return total / self.levels
 
 
+class Structural:
+    """DSSIM: (1 - SSIM) / 2 over a uniform window of `window` pixels, in [0, 1] (Wang et al. 2004, without Gaussian weighting)."""
+
+    def __init__(self, window: int = 7):
+        self.window = window
+
+    def __call__(self, step: Step) -> Tensor:
+        return over_people(step, lambda p: self.of(step.rec[p], step.target[p]))
+
+    def of(self, x: Tensor, y: Tensor) -> Tensor:
+        """Two pictures (B, 3, H, W) in [0, 1] -> scalar."""
+        c1, c2 = 0.01**2, 0.03**2
+        stack = torch.cat([x, y, x * x, y * y, x * y])
+        mx, my, xx, yy, xy = nn.functional.avg_pool2d(stack, self.window, stride=1).chunk(5)
+        mxy, mxx, myy = mx * my, mx * mx, my * my
+        ssim = (2 * mxy + c1) * (2 * (xy - mxy) + c2) / ((mxx + myy + c1) * (xx - mxx + yy - myy + c2))
+        return (1 - ssim.mean()) / 2
+
+
 class KL:
     """KL(q || N(0, I)) averaged over latent elements, in nats an element.
 
@@ -133,6 +152,7 @@ LOSSES = {
     "face_l1": FaceL1,
     "l1": L1,
     "gradient": Gradient,
+    "dssim": Structural,
     "kl": KL,
     "latent_statistics": LatentStatistics,
     "latent_positional": LatentPositional,
