@@ -95,6 +95,8 @@ class Uneven(nn.Module):
 
     def __init__(self, kind: str, c_in: int, c_out: int, grid: int):
         super().__init__()
+        if kind not in UPSAMPLERS:
+            raise ValueError(f"upsample must be one of {', '.join(UPSAMPLERS)}, not {kind!r}")
         out = 2 * grid + 2
         self.kind, self.out = kind, out
         self.layer: nn.Module

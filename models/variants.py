@@ -80,6 +80,8 @@ def reference(
     body = tuple(min(width * 2**i, 8 * width) for i in range(stages))
     top = body[-1]
     names = _names(upsample)
+    if not isinstance(names, str) and len(names) != stages + 2:
+        raise ValueError(f"upsample lists {len(names)} stages, but this decoder has {stages + 2}")
     first, second, rest = (names, names, names) if isinstance(names, str) else (names[0], names[1], names[2:])
 
     def decoder() -> nn.Module:
