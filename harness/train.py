@@ -23,6 +23,7 @@ from harness.atomic import write_atomic
 from harness.data.batches import BatchSource
 from harness.data.store import FaceStore
 from harness.data.streams import stream_seed
+from harness.optimise import adam, check_finite, lr_factor, restore, state
 from harness.preview import Preview
 from harness.spec import OptimSpec, Spec
 from models.losses import Step
@@ -30,10 +31,6 @@ from models.swapper import PEOPLE, Swapper
 
 BLOCK = 20  # steps timed together: one reading of the clock a step would cost a device synchronisation
 CHECKPOINT_S = 20.0
-
-
-class Diverged(Exception):
-    """A loss term or a gradient is no longer finite. The message names step and term."""
 
 
 class Interrupted(Exception):
@@ -96,9 +93,9 @@ def train(
     torch.manual_seed(stream_seed(seed, "init", 0))
     model = build_model(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     terms = build_losses(spec)
-    optimiser = _adam(model, optim, device)
+    optimiser = adam(model, optim, device)
     kept = checkpoint.load(folder / "checkpoint")
-    start, history = _resume(kept, model, optimiser, folder) if kept and kept.meta else (0, [])
+    start, history = restore(kept, model, optimiser) if kept and kept.meta else (0, [])
     precision = kept.meta["precision"] if kept and kept.meta else choose_precision(optim, model, source, terms, device)
     done = Trained(model, steps, kept.meta["seconds"] if kept and kept.meta else 0.0, precision)
     done.resumed_from = start or None
@@ -128,7 +125,7 @@ def train(
         count, stopping = number + 1, stop()
         ends_block = count % BLOCK == 0 or count in moments or count == steps or stopping
         if ends_block or device.type == "cpu":  # on a GPU this is a host synchronisation: once a block
-            _check_finite(values, norms, number)
+            check_finite(values, norms, number)
         if not ends_block:
             continue
         seconds = time.perf_counter() - mark
@@ -143,7 +140,7 @@ def train(
             history.append(row | (preview.take(model, count) if count in moments else {}))
         if stopping or count == steps or time.monotonic() - saved > CHECKPOINT_S:
             meta = {"step": count, "seconds": done.seconds, "precision": precision, "history": history}
-            checkpoint.save(folder / "checkpoint", _state(model, optimiser), meta)
+            checkpoint.save(folder / "checkpoint", state(model, optimiser), meta)
             write_history(folder, history)
             saved = time.monotonic()
         report(step=count, steps=steps, loss=total, images_per_s=done.images_per_s[-1] if done.images_per_s else None)
@@ -201,15 +198,6 @@ def forward(
     return Step(inputs, target, alpha, rec, by_person["mu"], by_person["logvar"], by_person["z"], *at, model)
 
 
-def lr_factor(optim: OptimSpec, number: int, steps: int) -> float:
-    """Factor on the learning rate at step `number`: linear warm-up, then constant or a half cosine to 0."""
-    if number < optim.warmup:
-        return (number + 1) / optim.warmup
-    if optim.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (number - optim.warmup) / max(1, steps - optim.warmup)))
-
-
 def choose_precision(
     optim: OptimSpec, model: Swapper, source: BatchSource, terms: list, device: torch.device
 ) -> str:
@@ -233,36 +221,3 @@ def choose_precision(
 def write_history(folder: Path, history: list[dict[str, Any]]) -> None:
     """history.jsonl, one row a logged step, replaced as a whole so that a reader never sees a torn line."""
     write_atomic(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history).encode())
-
-
-def _adam(model: Swapper, optim: OptimSpec, device: torch.device) -> torch.optim.Adam:
-    rates = {"vae": optim.lr * optim.vae_lr, "body": optim.lr}
-    groups = [{"params": list(ps), "lr": rates[name], "base_lr": rates[name]} for name, ps in model.rate_groups()]
-    return torch.optim.Adam([g for g in groups if g["params"]], betas=optim.betas, fused=device.type in ("cpu", "cuda"))
-
-
-def _check_finite(values: dict[str, Tensor], norms: dict[str, Tensor], number: int) -> None:
-    found = {f"loss term {name}": v for name, v in values.items()} | {f"gradient of {k}": v for k, v in norms.items()}
-    if not bool(torch.isfinite(torch.stack([v.float().reshape(()) for v in found.values()])).all()):
-        bad = [name for name, v in found.items() if not math.isfinite(float(v))]
-        raise Diverged(f"not finite at step {number}: {', '.join(bad)}")
-
-
-def _state(model: Swapper, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{key}": value for key, value in state.items()}
-    return tensors
-
-
-def _resume(
-    kept: checkpoint.Checkpoint, model: Swapper, optimiser: torch.optim.Optimizer, folder: Path
-) -> tuple[int, list[dict[str, Any]]]:
-    model.load_state_dict({k.removeprefix("model."): v for k, v in kept.tensors.items() if k.startswith("model.")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in kept.tensors.items():
-        if name.startswith("adam."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return kept.meta["step"], kept.meta["history"]

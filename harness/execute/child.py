@@ -106,7 +106,8 @@ class Stopped(Exception):
 
 
 def _status_of(error: Exception) -> str:
-    from harness.train import Diverged, OutOfMemory
+    from harness.optimise import Diverged
+    from harness.train import OutOfMemory
 
     return "diverged" if isinstance(error, Diverged) else "oom" if isinstance(error, OutOfMemory) else "failed"
 
