@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli_data import data_app
+from harness.cli_weights import weights_app
 from harness.errors import HarnessError, TrialsFailed, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(weights_app, name="weights")
 
 
 class Scale(StrEnum):
@@ -102,7 +104,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a suite: train what is not done yet, score, record, report. The same command continues an interrupted run."""
-    from harness import plan, present
+    from harness import plan, present, weights
     from harness import suite as suites
     from harness.records import Ledger, inside
     from harness.settings import from_options
@@ -122,6 +124,7 @@ def run(
     if dry_run:
         _show_plan(loaded.name, chosen, plan.planned(todo, ledger, device.value), json)
         return
+    weights.preflight(trial.spec for trial in todo)
     command = shlex.join(["harness", *sys.argv[1:]])
     settings = {setting.dotted: setting.value for setting in overrides}
     ledger.write_plan(plan.plan_of(loaded, chosen, reason, everything, command, settings))

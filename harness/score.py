@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import recognisers, registry
+from harness import recognisers, registry, weights
 from harness.atomic import write_atomic
 from harness.data.encoding import to_display, to_linear
 from harness.data.faces import LANDMARKS, POSE, identity_split, render, sample_identities, sample_poses
@@ -108,7 +108,8 @@ def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.devic
         decode=lambda z, person: display(model.decode(z, person)),
         encode=lambda x: model.encode(native(x)).mu,
         regressor=recognisers.regressor(device) if store.synthetic else None,
-        embedder=recognisers.embedder(device, "judge") if store.synthetic else None,
+        embedder=recognisers.embedder(device, "judge") if store.synthetic else weights.face_embedder(device),
+        perceptual=weights.perceptual(device),
         distractors=distractors(spec.data.size).to(device) if store.synthetic else None,
         modules=dict(model.decoders.items()),
     )

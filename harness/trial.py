@@ -21,6 +21,7 @@ from harness.errors import UsageError
 from harness.settings import Setting, resolve
 from harness.spec import DataSpec, Spec
 from harness.suite import HOME, Suite, layers
+from harness.weights import resolved, scoring_state
 
 PACKAGES = ("harness", "models", "metrics")
 
@@ -83,7 +84,8 @@ def trials(
         if setting.dotted in suite.axes:
             raise setting.where.error("this key is an axis of the suite's matrix. Use --only to choose cells")
     hashes = _Hashes(HOME)
-    specs = [(cell, resolve(layers(suite, cell, scale, tuple(overrides)), suite.top)) for cell in suite.cells]
+    plain = [(cell, resolve(layers(suite, cell, scale, tuple(overrides)), suite.top)) for cell in suite.cells]
+    specs = [(cell, resolved(spec)) for cell, spec in plain]
     for cell, spec in specs:
         _buildable(spec, cell.settings[0].where.error if cell.settings else suite.top.error)
     found = []
@@ -138,7 +140,7 @@ def _trial(
         metrics=metrics,
         fingerprint=fingerprint,
         digest=digest(spec, seed, fingerprint, hashes.training(spec)),
-        score_digest=score_digest(spec, metrics, hashes.scoring(metrics)),
+        score_digest=score_digest(spec, metrics, hashes.scoring(metrics) + scoring_state(data.source == "builtin")),
     )
 
 

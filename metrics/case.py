@@ -87,6 +87,7 @@ class Case:
     encode: Callable[[Tensor], Tensor] | None = None  # display images -> mu
     regressor: Any = None  # callable(images) -> {"pose": (M, K), "landmarks": (M, L, 2)}, with .pose_names
     embedder: Callable[[Tensor], Tensor] | None = None  # images -> (M, E) unit vectors
+    perceptual: Any = None  # callable(x, y: (B, 3, H, W)) -> (B,) LPIPS, with .name
     distractors: Tensor | None = None  # (N, 3, H, W) other people, one image each, for retrieval
     modules: Mapping[str, torch.nn.Module] | None = None  # decoders by person, for weight attribution
     # Features of the fixed images only; hand the same dict to every case over the same images to share them.

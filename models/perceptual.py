@@ -1,0 +1,76 @@
+"""Perceptual objectives: LPIPS, and a term that takes the multi-scale gradient where LPIPS's weights are not at hand.
+
+A loss that needs files says so before anything is trained (`preflight`), and settles open choices before they could
+enter a digest (`resolve`): what is recorded is what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch import Tensor
+
+from models import pretrained
+from models.losses import Gradient, Step, over_people
+from models.lpips import LPIPS
+
+
+class Lpips:
+    """LPIPS of reconstruction to target, mean over pictures; needs the weights of the trunk `net`: `harness weights`.
+
+    The trunk is frozen. It runs in bfloat16 on CUDA and in float32 elsewhere.
+    """
+
+    def __init__(self, net: Literal["vgg", "alex", "squeeze"] = "vgg"):
+        self.distance = LPIPS(net)
+
+    @classmethod
+    def preflight(cls, options: dict[str, Any]) -> None:
+        """MissingWeights or BadWeights when the term could not be built."""
+        pretrained.verify(options["net"])
+
+    def __call__(self, step: Step) -> Tensor:
+        return over_people(step, lambda p: self.of(step.rec[p], step.target[p]))
+
+    def of(self, rec: Tensor, target: Tensor) -> Tensor:
+        """Two pictures (B, 3, H, W) in [0, 1] -> scalar."""
+        if self.distance.shift.device != rec.device:
+            self.distance.to(rec.device)
+            self.distance.bf16 = rec.device.type == "cuda"
+        return self.distance(rec, target).mean()
+
+
+class Perceptual:
+    """LPIPS or the multi-scale gradient difference; `kind: auto` takes LPIPS when the weights of `net` are present.
+
+    `levels` are those of the gradient. `auto` is settled before the trial gets its digest, so a record never holds it.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["auto", "lpips", "gradient"] = "auto",
+        net: Literal["vgg", "alex", "squeeze"] = "vgg",
+        levels: int = 3,
+    ):
+        chosen = self.resolve({"kind": kind, "net": net})["kind"]
+        self.term: Callable[[Step], Tensor] = Lpips(net) if chosen == "lpips" else Gradient(levels)
+
+    @classmethod
+    def resolve(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """The options with `auto` replaced by what it means on this machine now."""
+        if options["kind"] != "auto":
+            return dict(options)
+        return {**options, "kind": "lpips" if pretrained.present(options["net"]) else "gradient"}
+
+    @classmethod
+    def preflight(cls, options: dict[str, Any]) -> None:
+        """MissingWeights or BadWeights when the term could not be built."""
+        if cls.resolve(options)["kind"] == "lpips":
+            Lpips.preflight(options)
+
+    def __call__(self, step: Step) -> Tensor:
+        return self.term(step)
+
+
+LOSSES: dict[str, type] = {"lpips": Lpips, "perceptual": Perceptual}

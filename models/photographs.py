@@ -1,0 +1,104 @@
+"""Recognisers of photographs: facenet-pytorch's identity embedder, and MTCNN's face and five landmarks.
+
+They are not for the built-in faces, which have readers of their own. MTCNN's weights are part of the package; the
+embedder's file is the user's to bring (`harness weights`). Both want display-encoded pictures.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from models import pretrained
+
+CLASSES = {"vggface2": 8631, "casia": 10575}  # people of the training set: the logits are in the file, and unused
+FACE = 160  # pixels of a side that the embedder was trained on
+DETECTABLE = 75  # pixels of a side under which MTCNN fails
+UPSCALED = 160  # pixels of a side to which smaller pictures are brought
+LANDMARKS = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
+
+
+@functools.cache
+def shapes(name: Literal["vggface2", "casia"]) -> dict[str, tuple[int, ...]]:
+    """{key: shape} of the whole file."""
+    found = {key: tuple(value.shape) for key, value in _network().state_dict().items()}
+    return found | {"logits.weight": (CLASSES[name], 512), "logits.bias": (CLASSES[name],)}
+
+
+def _network() -> nn.Module:
+    """InceptionResnetV1 without memory for its weights."""
+    from facenet_pytorch.models.inception_resnet_v1 import InceptionResnetV1
+
+    with torch.device("meta"):
+        return InceptionResnetV1()
+
+
+class FaceNet(nn.Module):
+    """InceptionResnetV1: display pictures of faces (B, 3, H, W) in [0, 1] -> (B, 512) unit vectors (after FaceNet).
+
+    The whole frame is taken for the face, resized to 160 pixels. Frozen, float32, always in eval. `weights_sha256` is
+    the file's. Raises MissingWeights, BadWeights.
+    """
+
+    def __init__(self, name: Literal["vggface2", "casia"] = "vggface2") -> None:
+        super().__init__()
+        self.name = f"facenet-{name}"
+        self.weights_sha256 = pretrained.verify(name)
+        state = pretrained.read(pretrained.FILES[name].path, shapes(name))
+        self.net = _network()
+        own = {key: value.clone() for key, value in state.items() if not key.startswith("logits.")}
+        counters = {key for key in shapes(name) if key.endswith("num_batches_tracked")}
+        own |= {key: torch.zeros((), dtype=torch.long) for key in counters - own.keys()}
+        self.net.load_state_dict(own, assign=True)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in eval, whatever a parent asks for."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = []
+        for part in images.float().split(32):
+            if part.shape[-2:] != (FACE, FACE):
+                part = interpolate(part, (FACE, FACE), mode="bilinear", align_corners=False, antialias=True)
+            found.append(self.net((part.clamp(0, 1) * 255 - 127.5) / 128))
+        return torch.cat(found) if found else images.new_zeros(0, 512)
+
+
+class FaceFinder:
+    """MTCNN (Zhang et al. 2016) on display pictures (B, 3, H, W) in [0, 1] of any size, offline.
+
+    Gives {"landmarks": (B, 5, 2) in fractions of the frame, x right, y down, "found": (B,) 1 or 0, "pose": (B, 0)}. A
+    picture without a face has NaN landmarks. One picture at a time: a faceless one in a batch makes the package raise.
+    """
+
+    pose_names: tuple[str, ...] = ()
+    landmark_names = LANDMARKS
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        from facenet_pytorch.models.mtcnn import MTCNN
+
+        self.net = MTCNN(device=torch.device(device), select_largest=True).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        points = torch.full((len(images), len(LANDMARKS), 2), float("nan"))
+        for k, image in enumerate(images.float()):
+            if min(image.shape[-2:]) < DETECTABLE:
+                scale = UPSCALED / min(image.shape[-2:])
+                image = interpolate(image[None], scale_factor=scale, mode="bicubic", align_corners=False)[0]
+            pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            _, _, found = self.net.detect(pixels, landmarks=True)
+            if found is not None and len(found):
+                height, width = pixels.shape[:2]
+                points[k] = torch.as_tensor(found[0].astype("float32")) / torch.tensor([width, height])
+        points = points.to(images.device)
+        return {
+            "landmarks": points,
+            "found": torch.isfinite(points).all(dim=2).all(dim=1).float(),
+            "pose": points.new_zeros(len(images), 0),
+        }
