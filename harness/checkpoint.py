@@ -1,12 +1,13 @@
 """Atomic, hashed, resumable checkpoints: safetensors beside a JSON file that carries the tensors' SHA-256.
 
 The JSON file is written last, so that it is the moment of commitment: killed anywhere, a folder holds the old checkpoint, the new
-one, or both. The two newest are kept; a damaged one is named and the one before it used. safetensors alone would not do:
-it accepts nearly every flipped bit.
+one, or both. The two newest are kept; a damaged one is named, set aside, and the one before it used. safetensors alone would not
+do: it accepts nearly every flipped bit.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Checkpoint:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Commit `tensors` and `meta` (needs "step") and drop all but the newest two checkpoints."""
+    """Commit `tensors` and `meta` (needs "step"); drop all but the newest two checkpoints, and what kills and damage left."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"step-{meta['step']:09d}"
     data = save_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
@@ -42,13 +43,15 @@ def save(folder: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None
     body = {"meta": meta, "tensors_sha256": hashlib.sha256(data).hexdigest()}
     body["sha256"] = _digest(body)
     write_atomic(folder / f"{stem}.json", json.dumps(body).encode())
-    for old in sorted(folder.glob("step-*.json"))[:-KEEP]:
-        old.unlink(missing_ok=True)
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    kept = {path.stem for path in sorted(folder.glob("step-*.json"))[-KEEP:]}
+    for file in [*folder.glob("step-*"), *folder.glob(".step-*.tmp")]:
+        if file.name not in {f"{stem}{suffix}" for stem in kept for suffix in (".json", ".safetensors")}:
+            file.unlink(missing_ok=True)
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint whose hashes hold, or None. Damaged ones are skipped and listed in `damaged`."""
+    """The newest checkpoint whose hashes hold, or None. Damaged ones are listed in `damaged` and renamed, so that they do not
+    count among the two that `save` keeps."""
     damaged = []
     for path in sorted(folder.glob("step-*.json"), reverse=True):
         try:
@@ -58,8 +61,10 @@ def load(folder: Path) -> Checkpoint | None:
             if said != _digest(body) or body["tensors_sha256"] != hashlib.sha256(data).hexdigest():
                 raise ValueError("SHA-256 does not match")
             return Checkpoint(load_bytes(data), body["meta"], tuple(damaged))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
             damaged.append(f"{path.name}: {error}")
+            with contextlib.suppress(OSError):
+                path.rename(path.with_suffix(".damaged"))
     return Checkpoint({}, {}, tuple(damaged)) if damaged else None
 
 
@@ -75,8 +80,15 @@ def write_weights(path: Path, state: dict[str, Tensor]) -> str:
 
 
 def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
-    """Weights whose hash holds. Raises EnvironmentProblem naming the file when they are damaged."""
-    data = path.read_bytes()
+    """Weights whose hash holds. Raises EnvironmentProblem naming the file when they are damaged or missing."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{path}: cannot be read: {error.strerror}. Delete its folder and run again"
+        ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise EnvironmentProblem(f"{path}: damaged (SHA-256 differs from the record's). Delete its folder and run again")
+        raise EnvironmentProblem(
+            f"{path}: damaged (SHA-256 differs from the record's). Delete its folder and run again"
+        )
     return load_bytes(data)
