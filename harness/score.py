@@ -107,7 +107,7 @@ def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.devic
         identity={p: torch.as_tensor(x) for p, x in store.identity.items()} if store.identity else None,
         decode=lambda z, person: display(model.decode(z, person)),
         encode=lambda x: model.encode(native(x)).mu,
-        regressor=recognisers.regressor(device) if store.synthetic else None,
+        regressor=recognisers.regressor(device) if store.synthetic else weights.face_finder(device),
         embedder=recognisers.embedder(device, "judge") if store.synthetic else weights.face_embedder(device),
         perceptual=weights.perceptual(device),
         distractors=distractors(spec.data.size).to(device) if store.synthetic else None,

@@ -1,7 +1,8 @@
 """Does a swap keep the driver's pose and expression? Read by a regressor, judged against the true factors.
 
 A copy of the driver is perfect here: never read these numbers without identity transfer beside them.
-`regressor(images (B, 3, H, W)) -> {"pose": (B, K), "landmarks": (B, L, 2)}`, with `.pose_names` naming the K factors.
+`regressor(images (B, 3, H, W)) -> {"pose": (B, K), "landmarks": (B, L, 2)}`, with `.pose_names` naming the K factors. A
+reader of photographs may name none: then only landmarks and the detection rate are judged, on what it reads itself.
 """
 
 from __future__ import annotations
@@ -89,6 +90,9 @@ def _eyes(names: tuple[str, ...]) -> tuple[int, int]:
 
 def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     seen = _Readings(case)
+    if not seen.names:
+        yield from _landmarks_only(case, seen)
+        return
     absent = [name for name in (*ANGLES, *EXPRESSIONS, *SLOPES) if name not in seen.names]
     if absent:
         raise ValueError(f"the regressor does not read {', '.join(absent)}; it reads {', '.join(seen.names)}")
@@ -116,6 +120,18 @@ def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             yield f"{prefix}{name}_r2", np.array([r2(found, wanted)])
             yield f"{prefix}{name}_gain", np.array([gain(found, wanted)])
 
+    yield from _detection(case, seen)
+
+
+def _landmarks_only(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
+    found = dict([*_landmarks(case, seen), *_detection(case, seen)])
+    for info in EVALUATORS["structure"].infos:
+        if info.name not in found:
+            case.note(info.name, "the reader of these photographs reads landmarks, no pose and no expression")
+        yield info.name, found.get(info.name, np.array([np.nan]))
+
+
+def _detection(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
     flags = [reading["found"] for reading in seen.swap.values() if "found" in reading]
     if len(flags) < len(DIRECTIONS):
         case.note("detection_rate", "this regressor reads every image and never says that it found no face")
@@ -129,8 +145,8 @@ def _landmarks(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
         person = seen.reference(way)
         real = seen.real[person]["landmarks"]
         truth = case.landmarks[person].to(real) if case.landmarks is not None else real
-        yaw = torch.as_tensor(seen.true(person, "yaw")).to(real)
-        eyes = _eyes(case.landmark_names)
+        yaw = torch.as_tensor(seen.true(person, "yaw")).to(real) if "yaw" in seen.names else None
+        eyes = _eyes(case.landmark_names or tuple(getattr(case.regressor, "landmark_names", ())))
         swaps.append(as_values(landmark_error(seen.swap[way]["landmarks"], truth, eyes, yaw)))
         floors.append(as_values(landmark_error(real, truth, eyes, yaw)))
     swap, floor = np.concatenate(swaps), np.concatenate(floors)

@@ -5,7 +5,7 @@ from metric_faces import matched_case
 from test_metrics_recognition import colour_embedder, strangers
 from test_metrics_structure import Lookup
 
-from metrics import checkerboard, identity, leakage, path, recognition, reconstruction, sharpness, structure
+from metrics import checkerboard, identity, leakage, path, perceptual, recognition, reconstruction, sharpness, structure
 from metrics.case import DIRECTIONS, PEOPLE, Evaluator, MetricInfo
 from metrics.ladder import (
     LADDERS,
@@ -21,7 +21,7 @@ from metrics.ladder import (
     wrong_pose_case,
 )
 
-ROOMS = (checkerboard, identity, leakage, path, recognition, reconstruction, sharpness, structure)
+ROOMS = (checkerboard, identity, leakage, path, perceptual, recognition, reconstruction, sharpness, structure)
 EVERY = {name: evaluator for room in ROOMS for name, evaluator in room.EVALUATORS.items()}
 
 
@@ -42,7 +42,9 @@ def test_every_metric_has_a_row_and_every_ladder_a_metric(rows):
 
 
 def test_every_metric_with_a_ladder_is_valid_on_the_test_faces(rows):
-    assert {name: row.reason for name, row in rows.items() if row.ladder and not row.valid} == {}
+    refused = {name: row.reason for name, row in rows.items() if row.ladder and not row.valid}
+    assert set(refused) == {"rec_lpips", "swap_lpips"}  # these faces come without pretrained weights
+    assert all("pretrained trunk" in reason for reason in refused.values())
 
 
 def test_rows_without_a_ladder_are_not_judged_and_say_so(rows):
