@@ -101,15 +101,21 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, train nothing.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
     timeout: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Time limit of one trial.")] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE.py", help="A file with variants, losses or metrics of your own.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run a suite: train what is not done yet, score, record, report. The same command continues an interrupted run."""
     from harness import plan, present, weights
     from harness import suite as suites
     from harness.records import Ledger, inside
+    from harness.registry import load_plugin
     from harness.settings import from_options
     from harness.trial import trials
 
+    for file in plugin or ():
+        load_plugin(file)
     loaded = suites.load(suites.find(suite))
     chosen, reason = suites.choose_scale(loaded, scale.value, device.value)
     overrides = from_options(set_ or [])

@@ -2,7 +2,8 @@
 
 Every module of `models/` may hold module-level dicts `VARIANTS` and `LOSSES`, every module of `metrics/` a dict
 `EVALUATORS`: {name: object}. They are found by scanning, so a new file is a new entry. Other people's packages add
-theirs by an entry point of the group `faceswap_bench` (a module that holds such dicts, or that uses the decorators).
+theirs by an entry point of the group `faceswap_bench` (a module that holds such dicts, or that uses the decorators),
+and a single file of one's own is loaded by `load_plugin`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import difflib
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import json
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,7 @@ TABLES: dict[Kind, tuple[str, str]] = {
 GIVEN = {"variant": ("size",), "loss": (), "metric": ()}  # what the harness passes itself, so no option
 T = TypeVar("T")
 _added: dict[tuple[Kind, str], Any] = {}
+_plugins: list[Path] = []
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,41 @@ def register(kind: Kind, name: str, thing: T) -> T:
     _entry(kind, name, thing)
     _added[kind, name] = thing
     return thing
+
+
+def load_plugin(file: Path) -> None:
+    """Run a Python file and register what its decorators and tables hold. The same file again does nothing.
+
+    UsageError when it is missing, fails, or registers nothing.
+    """
+    file = file.resolve()
+    if file in _plugins:
+        return
+    if file.suffix != ".py" or not file.is_file():
+        raise UsageError(f"--plugin {file}: there is no such Python file")
+    before = set(_added)
+    name = f"faceswap_plugin_{len(_plugins)}_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # type hints and sources are looked up through it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # one's own code may fail in any way; the message names whose it is
+        sys.modules.pop(name)
+        for key in set(_added) - before:
+            del _added[key]
+        raise UsageError(f"--plugin {file}: fails to load: {error!r}. Repair it") from error
+    for kind, key, thing in _tables(module):
+        register(kind, key, thing)
+    if set(_added) == before:
+        raise UsageError(f"--plugin {file}: registers nothing. Expected @variant, @loss or @metric, or a table of them")
+    _plugins.append(file)
+
+
+def plugins() -> tuple[Path, ...]:
+    """The files that `load_plugin` has loaded, in order: a trial's process loads them again."""
+    return tuple(_plugins)
 
 
 def variant(name: str) -> Callable[[T], T]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -55,6 +56,7 @@ class Heartbeat:
 def run_trial(job: dict[str, Any]) -> int:
     """Run the trial of a job description to its record; returns the exit status."""
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    from harness import registry
     from harness.lock import Busy, claim_trial
     from harness.records import Ledger, Record
     from harness.trial import Trial
@@ -77,6 +79,8 @@ def run_trial(job: dict[str, Any]) -> int:
             if done and done.status == "done" and done.score_digest == trial.score_digest:
                 return 0
             try:
+                for file in job["plugins"]:
+                    registry.load_plugin(Path(file))
                 record = _train_and_score(trial, record, root, folder, job, beat, began)
             except Stopped:
                 return STOPPED
@@ -86,6 +90,8 @@ def run_trial(job: dict[str, Any]) -> int:
             finished = datetime.now(UTC).isoformat(timespec="seconds")
             ledger.write(replace(record, finished=finished, log_tail="" if record.status == "done" else _tail(folder)))
             (folder / "status.json").unlink(missing_ok=True)
+            if record.status == "done":  # not before the record stands: until then it is all that is left of the training
+                shutil.rmtree(folder / "checkpoint", ignore_errors=True)
             return 0
     except Busy:
         return BUSY
@@ -169,8 +175,6 @@ def _train_and_score(
               "truth": store.truth, "frames": {p: len(x) for p, x in store.people.items()},
               "quarantined": [list(map(str, item)) for item in store.quarantined]},
     )  # fmt: skip
-    for file in sorted((folder / "checkpoint").glob("step-*")):
-        file.unlink()
     return done
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import registry
 from harness.atomic import write_json
 from harness.errors import EnvironmentProblem, UsageError
 from harness.execute.child import BUSY
@@ -103,6 +104,7 @@ def run_plan(
     waiting = [t for t in trials if not is_done(ledger.read(t.name), t, retry_failed)]
     count, threads = choose_jobs(jobs, device, len(waiting))
     setting = {"root": str(root), "device": device, "threads": threads, "jobs": count}
+    setting["plugins"] = [str(file) for file in registry.plugins()]
     prepare(waiting, root)
     running: list[_Running] = []
     with _signals() as caught:
