@@ -1,8 +1,8 @@
 """Atomic, hashed, resumable checkpoints: safetensors beside a JSON file that carries the tensors' SHA-256.
 
-The JSON file is written last, so that it is the moment of commitment: killed anywhere, a folder holds the old checkpoint, the new
-one, or both. The two newest are kept; a damaged one is named, set aside, and the one before it used. safetensors alone would not
-do: it accepts nearly every flipped bit.
+The JSON file is written last, so that it is the moment of commitment: killed anywhere, a folder holds the old
+checkpoint, the new one, or both. The two newest are kept; a damaged one is named, set aside, and the one before it
+used. safetensors alone would not do: it accepts nearly every flipped bit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Commit `tensors` and `meta` (needs "step"); drop all but the newest two checkpoints, and what kills and damage left."""
+    """Commit `tensors` and `meta` (needs "step"); drop older ones than the newest two, and what kills and damage left."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"step-{meta['step']:09d}"
     data = save_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
@@ -50,9 +50,11 @@ def save(folder: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint whose hashes hold, or None. Damaged ones are listed in `damaged` and renamed, so that they do not
-    count among the two that `save` keeps."""
-    damaged = []
+    """The newest checkpoint whose hashes hold, or None.
+
+    Damaged ones are listed in `damaged` and renamed, so that they do not count among the two that `save` keeps.
+    """
+    damaged: list[str] = []
     for path in sorted(folder.glob("step-*.json"), reverse=True):
         try:
             body = json.loads(path.read_bytes())

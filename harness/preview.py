@@ -23,6 +23,7 @@ PAIRS = 32  # evaluation pairs used for the errors; the full set is scored at th
 def evaluation_images(store: FaceStore, spec: Spec, device: torch.device, limit: int | None = None) -> dict[str, Tensor]:
     """The evaluation pictures of each person as the model sees them: (M, 4, H, W), encoded RGB and alpha."""
     source = store.eval if store.eval is not None else store.heldout
+    assert source is not None  # a store has the one or the other
     out = {}
     for person in PEOPLE:
         rgba = torch.from_numpy(np.array(source[person][:limit], dtype=np.float32)).to(device)

@@ -172,8 +172,8 @@ def load_plugin(file: Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:  # one's own code may fail in any way; the message names whose it is
         sys.modules.pop(name)
-        for key in set(_added) - before:
-            del _added[key]
+        for added in set(_added) - before:
+            del _added[added]
         raise UsageError(f"--plugin {file}: fails to load: {error!r}. Repair it") from error
     for kind, key, thing in _tables(module):
         register(kind, key, thing)
