@@ -90,10 +90,14 @@ class Gradient:
 
 
 class Structural:
-    """DSSIM: (1 - SSIM) / 2 over a uniform window of `window` pixels, in [0, 1] (Wang et al. 2004, without Gaussian weighting)."""
+    """DSSIM: (1 - SSIM) / 2 over a uniform window of `window` pixels, in [0, 1] (Wang et al. 2004, without Gaussian weighting).
 
-    def __init__(self, window: int = 7):
-        self.window = window
+    Windows are taken every `stride` pixels. Their means are products with banded matrices: on a CPU a quarter of the time of a
+    pooling layer.
+    """
+
+    def __init__(self, window: int = 7, stride: int = 2):
+        self.window, self.stride = window, stride
 
     def __call__(self, step: Step) -> Tensor:
         return over_people(step, lambda p: self.of(step.rec[p], step.target[p]))
@@ -101,11 +105,17 @@ class Structural:
     def of(self, x: Tensor, y: Tensor) -> Tensor:
         """Two pictures (B, 3, H, W) in [0, 1] -> scalar."""
         c1, c2 = 0.01**2, 0.03**2
-        stack = torch.cat([x, y, x * x, y * y, x * y])
-        mx, my, xx, yy, xy = nn.functional.avg_pool2d(stack, self.window, stride=1).chunk(5)
+        stack = torch.cat([x, y, x * x, y * y, x * y]).contiguous()
+        rows, cols = (self._band(n, x.device) for n in x.shape[-2:])
+        mx, my, xx, yy, xy = (rows @ stack @ cols.T).chunk(5)
         mxy, mxx, myy = mx * my, mx * mx, my * my
         ssim = (2 * mxy + c1) * (2 * (xy - mxy) + c2) / ((mxx + myy + c1) * (xx - mxx + yy - myy + c2))
         return (1 - ssim.mean()) / 2
+
+    def _band(self, n: int, device: torch.device) -> Tensor:
+        start = torch.arange(0, n - self.window + 1, self.stride, device=device)[:, None]
+        at = torch.arange(n, device=device)[None]
+        return ((at >= start) & (at < start + self.window)).float() / self.window
 
 
 class KL:

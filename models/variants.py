@@ -46,7 +46,8 @@ def grid(
     def decoder() -> nn.Module:
         up = (top, *reversed(body[:-1]), max(width // 2, 8))
         return nn.Sequential(
-            GridUp(channels, top, base, cells, norm), DecoderBody(up, _names(upsample), norm, head="conv")
+            GridUp(channels, top, base, cells, norm),
+            DecoderBody(up, _names(upsample), norm, head="conv"),
         )
 
     return Swapper(
