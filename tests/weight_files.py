@@ -24,11 +24,10 @@ def write(file: Path, name: Any, seed: int = 0) -> Path:
             state[key] = torch.zeros((), dtype=torch.long)
         elif key.endswith("running_var"):
             state[key] = torch.rand(shape, generator=rng) + 0.5
-        else:
-            fan = max(1, torch.Size(shape[1:]).numel())
-            state[key] = (
-                torch.randn(shape, generator=rng) * (2 / fan) ** 0.5 if len(shape) > 1 else torch.ones(shape) * 0.1
-            )
+        elif len(shape) > 1:
+            state[key] = torch.randn(shape, generator=rng) * (2 / torch.Size(shape[1:]).numel()) ** 0.5
+        else:  # biases, and the gains of batch normalisation
+            state[key] = torch.full(shape, 1.0 if key.endswith("weight") else 0.1)
     file.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, file)
     return file
