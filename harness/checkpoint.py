@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Commit `tensors` and `meta` (needs "step"); drop older ones than the newest two, and what kills and damage left."""
+    """Commit `tensors` and `meta` (needs "step"); drop all but the newest two, and what kills and damage left."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"step-{meta['step']:09d}"
     data = save_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})

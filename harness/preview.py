@@ -20,7 +20,9 @@ from models.swapper import PEOPLE, Swapper
 PAIRS = 32  # evaluation pairs used for the errors; the full set is scored at the end
 
 
-def evaluation_images(store: FaceStore, spec: Spec, device: torch.device, limit: int | None = None) -> dict[str, Tensor]:
+def evaluation_images(
+    store: FaceStore, spec: Spec, device: torch.device, limit: int | None = None
+) -> dict[str, Tensor]:
     """The evaluation pictures of each person as the model sees them: (M, 4, H, W), encoded RGB and alpha."""
     source = store.eval if store.eval is not None else store.heldout
     assert source is not None  # a store has the one or the other
@@ -69,7 +71,7 @@ class Preview:
         self.truth, self.folder = store.truth, folder
 
     def take(self, model: Swapper, step: int) -> dict[str, float | None]:
-        """Write previews/step-NNNNNN.png; {"swap_error", "rec_error"}: mean |error| over face pixels (None without truth)."""
+        """Write previews/step-NNNNNN.png; {"swap_error", "rec_error"}: mean |error| over faces (None without truth)."""
         model.eval()
         rec, swap = outputs(model, self.images)
         model.train()

@@ -1,6 +1,7 @@
 """Scoring: a trained model on the fixed evaluation pairs, every registered metric, per-image values kept.
 
-The copy, the oracle and the mean face are scored beside it on the same pictures: a number means something only between them.
+The copy, the oracle and the mean face are scored beside it on the same pictures: a number means something only between
+them.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def score(
 ) -> Scores:
     """Run the evaluators `names` (default: all) on the model and write its pictures to `folder`/pictures.
 
-    Reference rows depend on data and metrics only and are kept under `cache`, shared by all variants; `version` (the score digest)
-    tells one state of the metrics from another.
+    Reference rows depend on data and metrics only and are kept under `cache`, shared by all variants; `version` (the
+    score digest) tells one state of the metrics from another.
     """
     model.eval()
     case = build_case(model, spec, store, device)
@@ -117,7 +118,7 @@ def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.devic
 
 @functools.cache
 def distractors(size: int, count: int = 64) -> Tensor:
-    """One picture each of `count` people of the judging split, (count, 3, size, size) in sRGB: the crowd for retrieval."""
+    """A picture each of `count` people of the judging split, (count, 3, size, size) in sRGB: a crowd for retrieval."""
     rng = identity_split("judge")
     shown = render(sample_identities(count, rng), sample_poses(count, rng, "interior"), size, regions=False)
     return to_display(shown.rgba[:, :3], "srgb")
@@ -141,25 +142,30 @@ def run(evaluators: dict[str, Any], case: Case, invalid: dict[str, str]) -> dict
 
 
 def cost(model: Swapper, spec: Spec, device: torch.device, precision: str) -> dict[str, Any]:
-    """Parameters, FLOPs of one swap (encode and decode, batch 1), the latent's size, and swap throughput with its spread."""
+    """Parameters, FLOPs of one swap (encode and decode, batch 1), the latent's size, swap throughput with spread."""
     with torch.device("meta"):
         shadow = build_model(spec)
         counter = FlopCounterMode(display=False)
         with counter, torch.no_grad():
             shadow.eval().swap(torch.empty(1, 3, spec.data.size, spec.data.size), "dst")
     shape = tuple(model.latent_shape)
-    values, pixels = int(np.prod(shape)), 3 * spec.data.size**2
+    values, cells = int(np.prod(shape)), shape[1] * shape[2]
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "flops": counter.get_total_flops(),
-        "latent": {"shape": list(shape), "values": values, "cells": shape[1] * shape[2], "compression": pixels / values},
+        "latent": {
+            "shape": list(shape),
+            "values": values,
+            "cells": cells,
+            "compression": 3 * spec.data.size**2 / values,
+        },
         "swap_images_per_s": swap_speed(model, spec.data.size, device, precision),
     }
 
 
 @torch.no_grad()
 def swap_speed(model: nn.Module, size: int, device: torch.device, precision: str, batch: int = 32) -> dict[str, Any]:
-    """Swaps a second at batch 32 on resident pictures: median and quartiles over 9 blocks, after two that do not count."""
+    """Swaps a second at batch 32 on resident pictures: median and quartiles over 9 blocks, after two for warming up."""
     x = torch.rand(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
     rates = []
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -198,7 +204,7 @@ def _references(case: Case, evaluators: dict[str, Any], path: Path) -> dict[str,
 
 
 def _pictures(case: Case, done: Scores, folder: Path) -> None:
-    """The same fixed faces for every variant, the median and the worst swap of this one, and the spectrum of its error."""
+    """The same fixed faces for every variant, the median and worst swap of this one, and the spectrum of its error."""
     n = min(len(case.images[p]) for p in PEOPLE)
     chosen = {f"fixed-{k}": round(k * (n - 1) / FIXED_FACES) for k in range(FIXED_FACES)}
     if done.values.get("swap_error"):

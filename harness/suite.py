@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.errors import UsageError
 from harness.matrix import Cell, cells, relabelled, sanitised
 from harness.registry import did_you_mean
-from harness.settings import Setting, anchored, distinct, explain, flatten, known_keys
+from harness.settings import Setting, anchored, distinct, explain, flatten, known_keys, resolve
 from harness.yamlfile import Document, Where, read
 
 HOME = Path(__file__).resolve().parent.parent  # the checkout, or where the packages are installed
@@ -116,6 +116,12 @@ def from_document(document: Document, file: Path) -> Suite:
             scale_seeds[name] = _scale_seeds(document, name, content)
         settings = flatten(document, ("scales", name), {k: v for k, v in content.items() if k != "seeds"})
         scales[name] = anchored(distinct(settings), file.parent)
+    try:
+        baseline = _baseline(document, sections.baseline, found)
+    except UsageError:
+        for cell in found:  # a misspelt key of the matrix misses the baseline too: it is the cause, so it is told first
+            resolve([*base, *next(iter(scales.values()), ()), *cell.settings], top)
+        raise
     return Suite(
         name=sections.suite,
         question=" ".join(sections.question.split()),
@@ -127,7 +133,7 @@ def from_document(document: Document, file: Path) -> Suite:
         scale_seeds=scale_seeds,
         metrics=tuple(sections.metrics) if sections.metrics else None,
         metrics_at=tuple(document.where(("metrics", i)) for i in range(len(sections.metrics or ()))),
-        baseline=_baseline(document, sections.baseline, found),
+        baseline=baseline,
         claims=tuple(sections.claims or ()),
         top=document.where(()),
     )

@@ -1,8 +1,8 @@
 """The training loop: one for every variant.
 
-Two people, one encoder pass, one decoder each; a weighted list of loss terms; one Adam whose parameter groups do what three
-Adams would. To resume, call it again with the same folder: the random state is re-derived from (seed, stream, step) at every
-step, so a checkpoint holds only weights, moments and the step.
+Two people, one encoder pass, one decoder each; a weighted list of loss terms; one Adam whose parameter groups do what
+three Adams would. To resume, call it again with the same folder: the random state is re-derived from (seed, stream,
+step) at every step, so a checkpoint holds only weights, moments and the step.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def train(
 ) -> Trained:
     """Train one trial to its end, resuming from `folder`/checkpoint when there is one.
 
-    `report` receives step, steps, images_per_s, loss; `stop` is asked once a step. Raises Diverged, Interrupted, OutOfMemory.
+    `report` receives step, steps, images_per_s, loss; `stop` is asked once a step. Raises Diverged, Interrupted and
+    OutOfMemory.
     """
     optim = spec.optim
     source = BatchSource(store, spec.data, optim.batch, seed, device)
@@ -161,7 +162,7 @@ def _step(
     precision: str,
     clip: float,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """One optimiser step, over `parts` micro-batches: loss values by term and gradient norms by network (before clipping)."""
+    """One optimiser step over `parts` micro-batches: loss values by term, gradient norms by network before clipping."""
     model.train()
     sums: dict[str, Tensor] = {}
     chunks = {p: list(zip(*(part.chunk(parts) for part in batch[p]), strict=True)) for p in PEOPLE}
@@ -181,10 +182,11 @@ def _step(
     return sums, norms
 
 
-def forward(
-    model: Swapper, batch: dict[str, tuple[Tensor, Tensor]], at: tuple[int, int], precision: str
-) -> Step:
-    """Both people through the encoder in one pass, then each through his own decoder. `batch`: (B, 4, H, W) input and target."""
+def forward(model: Swapper, batch: dict[str, tuple[Tensor, Tensor]], at: tuple[int, int], precision: str) -> Step:
+    """Both people through the encoder in one pass, then each through his own decoder.
+
+    `batch`: input and target (B, 4, H, W) of each person.
+    """
     inputs = {p: batch[p][0][:, :3] for p in PEOPLE}
     x = torch.cat([inputs[p] for p in PEOPLE]).contiguous(memory_format=torch.channels_last)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -198,9 +200,7 @@ def forward(
     return Step(inputs, target, alpha, rec, by_person["mu"], by_person["logvar"], by_person["z"], *at, model)
 
 
-def choose_precision(
-    optim: OptimSpec, model: Swapper, source: BatchSource, terms: list, device: torch.device
-) -> str:
+def choose_precision(optim: OptimSpec, model: Swapper, source: BatchSource, terms: list, device: torch.device) -> str:
     """`optim.precision`, or for "auto" the faster of bf16 and fp32 in a short probe (some CPUs are slow in bf16)."""
     if optim.precision != "auto":
         return optim.precision

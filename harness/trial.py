@@ -248,9 +248,18 @@ def _imports(file: Path, home: Path, mtime: int, size: int) -> tuple[Path, ...]:
 def parameters(spec: Spec) -> int:
     """Number of parameters of the spec's model, built without memory."""
     import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Undrawn(TorchFunctionMode):
+        """Leaves out random initialisation: without memory it has no meaning, and costs seconds of imports in torch."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(func, "__name__", "") in ("normal_", "uniform_") and args and args[0].is_meta:
+                return args[0]
+            return func(*args, **(kwargs or {}))
 
     build = registry.get("variant", spec.model.variant).object
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         return sum(parameter.numel() for parameter in build(size=spec.data.size, **spec.model.options).parameters())
 
 

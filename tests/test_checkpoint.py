@@ -1,4 +1,4 @@
-"""Checkpoints: the newest whole one is used, damage is always noticed, a crash or a full disk costs only the new one."""
+"""Checkpoints: the newest whole one is used, damage is always noticed, a crash or full disk costs only the new one."""
 
 from __future__ import annotations
 

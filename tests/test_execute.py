@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from safetensors.torch import load_file
 
 from harness import registry
 from harness.errors import EnvironmentProblem, UsageError
-from harness.execute import local, run_plan
+from harness.execute import Interruption, local, run_plan
 from harness.execute.local import choose_device, choose_jobs, is_done
 from harness.records import Ledger, Record
 from harness.suite import load
@@ -218,7 +219,28 @@ def same(record: Record, expected: dict[str, torch.Tensor]) -> bool:
     return record.status == "done" and all(torch.equal(v, expected[k]) for k, v in weights(record).items())
 
 
-def test_a_terminated_run_leaves_a_checkpoint_at_once_and_the_same_command_ends_as_if_nothing_had_been(
+def test_a_run_told_to_stop_leaves_a_checkpoint_at_once(root: Path) -> None:
+    (trial,) = plan(root, "told", "slow", steps=4000)
+    sent: list[float] = []
+
+    def tell() -> None:
+        until(lambda: checkpoints(root, trial))
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    with pytest.raises(Interruption, match="the same command continues") as stop:
+        run_plan([trial], root=root, device="cpu")
+    assert time.monotonic() - sent[0] < 5
+    teller.join()
+    assert stop.value.signum == signal.SIGTERM
+    assert checkpoints(root, trial) and pid_of(root, trial) is None
+    assert Ledger(root / "told").read(trial.name) is None
+
+
+@pytest.mark.long
+def test_a_terminated_command_ends_with_143_and_the_same_command_ends_as_if_nothing_had_been(
     root: Path, whole: dict[str, torch.Tensor]
 ) -> None:
     (trial,) = plan(root, "ended", "slow", steps=60)
@@ -248,7 +270,7 @@ def test_a_killed_trial_tried_again_ends_as_if_nothing_had_been(root: Path, whol
     told = process.communicate(timeout=60)[0]
     assert process.returncode == 3, told
     failed = Ledger(root / "killed").read(trial.name)
-    assert failed and failed.reason == "the trial's process was killed by SIGKILL"
+    assert failed and failed.attempts == 1 and failed.reason == "the trial's process was killed by SIGKILL"
     (record,) = run_plan([trial], root=root, device="cpu", retry_failed=True)
     assert record.attempts == 2 and record.resumed_from in (1, 20, 30, 40)
     assert same(record, whole)

@@ -88,9 +88,11 @@ def run_trial(job: dict[str, Any]) -> int:
                 traceback.print_exc()
                 record = replace(record, status=_status_of(error), reason=f"{type(error).__name__}: {error}")
             finished = datetime.now(UTC).isoformat(timespec="seconds")
-            ledger.write(replace(record, finished=finished, log_tail="" if record.status == "done" else _tail(folder)))
+            ledger.write(
+                replace(record, finished=finished, log_tail="" if record.status == "done" else log_tail(folder))
+            )
             (folder / "status.json").unlink(missing_ok=True)
-            if record.status == "done":  # not before the record stands: until then it is all that is left of the training
+            if record.status == "done":  # not before the record stands: until then it is all there is of the training
                 shutil.rmtree(folder / "checkpoint", ignore_errors=True)
             return 0
     except Busy:
@@ -154,7 +156,8 @@ def _train_and_score(
             "weights_sha256": write_weights(weights, model.state_dict()),
             "train_images_per_s": {**score.spread(trained.images_per_s), "void": void},
             "precision": precision, "steps": trained.steps, "batch": trial.spec.optim.batch, "notes": trained.notes,
-            "threads": job["threads"], "jobs": job["jobs"], "device": str(device), "wall_s": {"train": round(trained.seconds, 2)},
+            "threads": job["threads"], "jobs": job["jobs"], "device": str(device),
+            "wall_s": {"train": round(trained.seconds, 2)},
         }  # fmt: skip
     beat("score")
     clock = time.monotonic()
@@ -178,11 +181,12 @@ def _train_and_score(
     return done
 
 
-def _tail(folder: Path, lines: int = 30) -> str:
+def log_tail(folder: Path, lines: int = 30, width: int = 300) -> str:
+    """The end of a trial's log; long lines (a crash lists every loaded library in one) are cut."""
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        return "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-lines:])
+        text = (folder / "log.txt").read_text(errors="replace")
     except OSError:
         return ""
-
+    return "\n".join(line[:width] for line in text.splitlines()[-lines:])

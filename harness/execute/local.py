@@ -1,4 +1,4 @@
-"""Trials as child processes of this machine: as many at once as fill the cores, each with a log, a heartbeat and a time limit."""
+"""Trials as child processes of this machine: as many as fill the cores, each with a log, a heartbeat, a time limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from harness import registry
 from harness.atomic import write_json
 from harness.errors import EnvironmentProblem, UsageError
-from harness.execute.child import BUSY
+from harness.execute.child import BUSY, log_tail
 from harness.lock import held
 from harness.records import Ledger, Record
 from harness.trial import Trial
@@ -42,6 +42,7 @@ class _Running:
     process: subprocess.Popen[bytes]
     folder: Path
     began: float
+    attempts: int
 
 
 def cores() -> int:
@@ -50,8 +51,11 @@ def cores() -> int:
 
 
 def choose_jobs(jobs: int | str, device: str, pending: int) -> tuple[int, int]:
-    """(trials at once, threads each). "auto" on a CPU: one single-threaded trial a core, while memory lasts (measured: two trials
-    of one thread finish 1.5 times as much as one of two); on a GPU one at a time, so that its throughput figure stands."""
+    """(trials at once, threads each).
+
+    "auto" on a CPU: one single-threaded trial a core, while memory lasts (measured: two trials of one thread finish 1.5
+    times as much as one of two); on a GPU one at a time, so that its throughput figure stands.
+    """
     if jobs != "auto":
         count = int(jobs)
     elif device.startswith("cuda"):
@@ -64,7 +68,7 @@ def choose_jobs(jobs: int | str, device: str, pending: int) -> tuple[int, int]:
 
 
 def choose_device(device: str) -> str:
-    """"auto" is cuda where there is one, else cpu. EnvironmentProblem when cuda is asked for and absent."""
+    """`auto` is cuda where there is one, else cpu. EnvironmentProblem when cuda is asked for and absent."""
     import torch
 
     if device == "auto":
@@ -96,8 +100,9 @@ def run_plan(
 ) -> list[Record]:
     """Run all trials that are not done and return every trial's record, in the order given.
 
-    A trial that fails, hangs or dies becomes a record and the others go on. The images are made or decoded first, so that a missing
-    folder or too few readable files ends the run before it begins. Raises Interruption after SIGINT or SIGTERM, once the children have written their checkpoints.
+    A trial that fails, hangs or dies becomes a record and the others go on. The images are made or decoded first, so
+    that a missing folder or too few readable files ends the run before it begins. Raises Interruption after SIGINT or
+    SIGTERM, once the children have written their checkpoints.
     """
     device = choose_device(device)
     ledger = Ledger(root / trials[0].suite)
@@ -143,7 +148,7 @@ def run_plan(
 
 
 def prepare(trials: Sequence[Trial], root: Path) -> None:
-    """Render or decode every image set that the trials need, several at once, and say so on stderr. Raises UsageError."""
+    """Render or decode every image set that the trials need, several at once; said on stderr. Raises UsageError."""
     wanted = {(t.spec.data.model_dump_json(), t.seed): t for t in trials}
     if not wanted:
         return
@@ -158,7 +163,8 @@ def prepare(trials: Sequence[Trial], root: Path) -> None:
             print(f"warning: left out {file}: {reason}", file=sys.stderr)
 
     sets = "one image set" if len(wanted) == 1 else f"{len(wanted)} image sets"
-    print(f"preparing {sets} under {root / 'data'} (rendered or decoded once, then reused)", file=sys.stderr, flush=True)
+    where = root / "data"
+    print(f"preparing {sets} under {where} (rendered or decoded once, then reused)", file=sys.stderr, flush=True)
     with ThreadPoolExecutor(min(len(wanted), cores())) as pool:
         for _ in pool.map(make, wanted.values()):
             pass
@@ -179,7 +185,7 @@ def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
             [sys.executable, "-m", "harness.execute", str(job)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True,
         )  # fmt: skip
-    return _Running(trial, process, folder, time.time())
+    return _Running(trial, process, folder, time.time(), attempts)
 
 
 def _settle(job: _Running, ledger: Ledger, timeout: str | None) -> None:
@@ -189,14 +195,14 @@ def _settle(job: _Running, ledger: Ledger, timeout: str | None) -> None:
     if timeout is None and record is not None and record.digest == job.trial.digest and job.process.returncode == 0:
         return
     code = job.process.returncode
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code} and no record"
-    tail = (job.folder / "log.txt").read_text(errors="replace").splitlines()[-30:]
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"over with exit status {code} and no record"
+    trial = job.trial
     ledger.write(
         Record(
-            name=job.trial.name, label=job.trial.label, seed=job.trial.seed, suite=job.trial.suite, scale=job.trial.scale,
+            name=trial.name, label=trial.label, seed=trial.seed, suite=trial.suite, scale=trial.scale,
             status="timeout" if timeout else "failed", reason=timeout or f"the trial's process was {how}",
-            cell=dict(job.trial.cell), pair=job.trial.pair, digest=job.trial.digest, score_digest=job.trial.score_digest,
-            spec=job.trial.spec.model_dump(mode="json"), log_tail="\n".join(tail),
+            cell=dict(trial.cell), pair=trial.pair, digest=trial.digest, score_digest=trial.score_digest,
+            spec=trial.spec.model_dump(mode="json"), log_tail=log_tail(job.folder), attempts=job.attempts,
         )
     )  # fmt: skip
     (job.folder / "status.json").unlink(missing_ok=True)
@@ -218,7 +224,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _stop(running: list[_Running], caught: list[int]) -> None:
-    """Ask the children to checkpoint and leave; kill what has not left after the grace, or at once on a second signal."""
+    """Ask the children to checkpoint and leave; kill what is there after the grace, or at once on a second signal."""
     for job in running:
         with contextlib.suppress(ProcessLookupError):
             job.process.terminate()
