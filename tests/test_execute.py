@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness import registry
+from harness import registry, train
 from harness.errors import EnvironmentProblem, UsageError
 from harness.execute import Interruption, local, run_plan
 from harness.execute.local import choose_device, choose_jobs, is_done
@@ -57,9 +57,10 @@ def one_core() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def plugin() -> Iterator[None]:
-    added, loaded = dict(registry._added), list(registry._plugins)
+    added, loaded, seconds = dict(registry._added), list(registry._plugins), train.CHECKPOINT_S
     registry.load_plugin(PLUGIN)
     yield
+    train.CHECKPOINT_S = seconds
     registry._added.clear()
     registry._added.update(added)
     registry._plugins[:] = loaded
