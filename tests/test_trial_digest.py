@@ -9,12 +9,23 @@ from typing import Any
 
 import pytest
 import tiny_suite
+import torch
 
 from harness import registry
 from harness.settings import from_options
 from harness.spec import Spec
 from harness.suite import HOME, from_document
-from harness.trial import Trial, _Hashes, code_hash, digest, first_party, resolved_pair, score_digest, trials
+from harness.trial import (
+    Trial,
+    _Hashes,
+    code_hash,
+    digest,
+    first_party,
+    parameters,
+    resolved_pair,
+    score_digest,
+    trials,
+)
 from harness.yamlfile import parse
 
 MODEL = {"variant": "tiny-test", "grid": 3, "flag": True, "text": "a"}
@@ -188,3 +199,11 @@ def test_trials_of_equal_settings_have_equal_digests_and_others_do_not(monkeypat
     assert len({t.digest for t in one}) == len(one)
     other = trials(loaded, "quick", from_options(["optim.lr=1e-3"]))
     assert not {t.digest for t in one} & {t.digest for t in other}
+
+
+def test_parameters_are_counted_without_drawing_them() -> None:
+    spec = Spec.model_validate({"model": {"variant": "grid", "grid": 3}, "loss": {"l1": 1.0}})
+    real = registry.get("variant", "grid").object(size=spec.data.size, grid=3)
+    before = torch.get_rng_state()
+    assert parameters(spec) == sum(parameter.numel() for parameter in real.parameters())
+    assert torch.equal(torch.get_rng_state(), before)
