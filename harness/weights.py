@@ -111,9 +111,14 @@ def resolved(spec: Spec) -> Spec:
 
 
 def preflight(specs: Iterable[Spec]) -> None:
-    """Ask each loss term in use whether it could be built here. EnvironmentProblem names file, hash and place."""
+    """Ask each loss term in use whether it could be built here, and look for damage in what scoring would read.
+
+    EnvironmentProblem names file, hash and place.
+    """
     asked: list[tuple[str, dict[str, Any]]] = []
+    for_scores: set[str] = set()
     for spec in specs:
+        for_scores |= {SCORING_TRUNK, *_face_names(spec.data.source == "builtin")}
         asked += [(name, dict(term.options)) for name, term in spec.loss.items() if term.weight > 0]
     for name, options in {repr(one): one for one in asked}.values():
         check = getattr(registry.get("loss", name).object, "preflight", None)
@@ -122,6 +127,8 @@ def preflight(specs: Iterable[Spec]) -> None:
                 check(options)
         except BadWeights as error:
             raise EnvironmentProblem(f"the loss {name!r} cannot be computed: {error}") from None
+    for name in filter(pretrained.present, for_scores):
+        _ready(functools.partial(pretrained.verify, name))
 
 
 def scoring_state(synthetic: bool) -> str:

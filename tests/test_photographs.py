@@ -92,7 +92,11 @@ def test_structure_of_photographs_is_landmarks_and_detection(face: Tensor) -> No
     found = dict(STRUCTURE["structure"].run(case))
     assert found["detection_rate"].tolist() == [1, 1, 0, 0]
     assert found["landmark_error"][:2] == pytest.approx([0, 0]) and np.isnan(found["landmark_error"][2:]).all()
-    assert np.isnan(found["yaw_error"]).all() and "landmarks" in case.notes["yaw_error"]
+    assert (
+        np.isnan(found["landmark_error_floor"]).all()
+        and np.isnan(found["yaw_error"]).all()
+        and "landmarks" in case.notes["yaw_error"]
+    )
     assert set(found) == {info.name for info in STRUCTURE["structure"].infos}
 
 

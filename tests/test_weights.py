@@ -147,6 +147,8 @@ def test_a_file_damaged_in_its_place_is_listed_and_ends_scoring_with_a_message(
     assert {one.known.name: one.state for one in weights.states()}["alex"] == "damaged"
     with pytest.raises(EnvironmentProblem, match="damaged"):
         weights.perceptual(torch.device("cpu"))
+    with pytest.raises(EnvironmentProblem, match="damaged"):  # and before any training
+        weights.preflight([Spec.model_validate({"model": {"variant": "x"}, "loss": {"l1": 1.0}})])
 
 
 def test_auto_is_settled_before_the_digest(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
