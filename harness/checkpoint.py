@@ -87,10 +87,10 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
         data = path.read_bytes()
     except OSError as error:
         raise EnvironmentProblem(
-            f"{path}: cannot be read: {error.strerror}. Delete its folder and run again"
+            f"{path}: cannot be read: {error.strerror}. To train it anew, run again with --retry-failed"
         ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise EnvironmentProblem(
-            f"{path}: damaged (SHA-256 differs from the record's). Delete its folder and run again"
+            f"{path}: damaged (SHA-256 differs from the record's). To train it anew, run again with --retry-failed"
         )
     return load_bytes(data)

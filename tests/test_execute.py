@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load as load_tensors
 
 from harness import registry, train
 from harness.errors import EnvironmentProblem, UsageError
@@ -83,7 +83,7 @@ def plan(root: Path, name: str, *kinds: str, **options: Any) -> list[Trial]:
 
 
 def weights(record: Record) -> dict[str, torch.Tensor]:
-    return load_file(record.folder / "weights.safetensors")
+    return load_tensors((record.folder / "weights.safetensors").read_bytes())
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
