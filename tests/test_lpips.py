@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ import weight_files
 from torch import nn
 
 from models import lpips, pretrained
+from models.losses import Step
 from models.lpips import LPIPS, unit
 from models.perceptual import Lpips, Perceptual
 from models.pretrained import BadWeights, MissingWeights
@@ -195,3 +196,16 @@ def test_torch_home_is_found_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> N
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         assert pretrained.FILES["vgg"].path.parent == Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def test_the_term_of_a_step_is_the_mean_over_both_people_and_their_pictures(installed: Path) -> None:
+    rec = {person: pictures(seed=seed).requires_grad_() for person, seed in (("src", 1), ("dst", 3))}
+    target = {person: pictures(seed=seed) for person, seed in (("src", 2), ("dst", 4))}
+    empty: Any = {}
+    step = Step(rec, target, empty, rec, empty, empty, empty, 0, 1, cast(Any, None))
+    value = Perceptual(kind="lpips", net="squeeze")(step)
+    distance = LPIPS("squeeze")
+    expected = torch.cat([distance(rec[person], target[person]) for person in rec]).mean()
+    assert torch.allclose(value, expected) and torch.allclose(value, Lpips("squeeze")(step))
+    value.backward()
+    assert all(image.grad is not None and image.grad.abs().max() > 0 for image in rec.values())
