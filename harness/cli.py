@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli_data import data_app
+from harness.cli_metrics import metrics_app
+from harness.cli_recognisers import app as recognisers_app
 from harness.cli_weights import weights_app
 from harness.errors import HarnessError, TrialsFailed, UsageError
 
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(weights_app, name="weights")
+app.add_typer(metrics_app, name="metrics")
+app.add_typer(recognisers_app, name="recognisers")
 
 
 class Scale(StrEnum):

@@ -11,7 +11,7 @@ import hashlib
 import json
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from harness.data.store import FaceStore
 from harness.preview import evaluation_images, outputs, save_png, strip
 from harness.spec import Spec
 from harness.train import build_model
+from metrics import ladder
 from metrics.case import Case
 from metrics.checkerboard import spectrum_picture
 from metrics.ladder import copy_case, mean_face_case, oracle_case
@@ -35,6 +36,7 @@ from models.swapper import PEOPLE, Swapper
 
 REFERENCES = {"oracle": oracle_case, "copy": copy_case, "mean_face": mean_face_case}
 FIXED_FACES = 4
+LADDER_PAIRS = 32  # of the evaluation set: bounds what the check of the metrics themselves costs
 
 
 @dataclass
@@ -73,8 +75,36 @@ def score(
         done.scores[name] = {"mean": _number(finite.mean()) if len(finite) else None, "n": len(finite)}
     key = hashlib.sha256(f"{store.fingerprint}/{version}/{sorted(evaluators)}/{spec.data.size}".encode()).hexdigest()
     done.references = _references(case, evaluators, cache / f"{key[:24]}.json")
+    for name, reason in failing(case, evaluators, cache / f"{key[:24]}-ladder.json").items():
+        done.invalid.setdefault(name, reason)
     _pictures(case, done, folder / "pictures")
     return done
+
+
+def reference_case(spec: Spec, store: FaceStore, device: torch.device) -> Case:
+    """The evaluation set without a model: its outputs are copies of the inputs, in sRGB display encoding."""
+    seen = evaluation_images(store, spec, device)
+    images = {p: _display(x[:, :3], spec.data.encoding) for p, x in seen.items()}
+    factors = tuple(factor.name for factor in POSE)
+    truth = store.truth and store.eval_pose is not None
+    size = spec.data.size
+    return Case(
+        images=images,
+        alpha={p: x[:, 3:] for p, x in seen.items()},
+        swap={"src->dst": images["src"], "dst->src": images["dst"]},
+        rec=images,
+        matched=store.truth,
+        landmarks={p: torch.as_tensor(x) for p, x in store.eval_landmarks.items()} if store.eval_landmarks else None,
+        landmark_names=LANDMARKS if store.eval_landmarks else (),
+        pose=torch.as_tensor(store.eval_pose) if truth else None,
+        pose_names=factors if truth else (),
+        identity={p: torch.as_tensor(x) for p, x in store.identity.items()} if store.identity else None,
+        regressor=recognisers.regressor(device) if store.synthetic else weights.face_finder(device),
+        embedder=recognisers.embedder(device, "judge") if store.synthetic else weights.face_embedder(device),
+        perceptual=weights.perceptual(device),
+        distractors=distractors(size).to(device) if store.synthetic else None,
+        crowd=(lambda: crowd(size)) if store.synthetic else None,
+    )
 
 
 def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.device) -> Case:
@@ -82,7 +112,7 @@ def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.devic
     encoding = spec.data.encoding
 
     def display(x: Tensor) -> Tensor:
-        return x if encoding == "srgb" else to_display(to_linear(x.clamp(0, 1), encoding), "srgb")
+        return _display(x, encoding)
 
     def native(x: Tensor) -> Tensor:
         return x if encoding == "srgb" else to_display(to_linear(x, "srgb"), encoding)
@@ -91,29 +121,20 @@ def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.devic
     with torch.no_grad():
         rec, swap = outputs(model, seen, spec.score.batch)
         latents = {p: model.encode(seen[p][:, :3]) for p in PEOPLE}
-    factors = tuple(factor.name for factor in POSE)
-    truth = store.truth and store.eval_pose is not None
-    return Case(
-        images={p: display(x[:, :3]) for p, x in seen.items()},
-        alpha={p: x[:, 3:] for p, x in seen.items()},
+    return replace(
+        reference_case(spec, store, device),
         swap={d: display(x) for d, x in swap.items()},
         rec={p: display(x) for p, x in rec.items()},
-        matched=store.truth,
         mu={p: latent.mu for p, latent in latents.items()},
         logvar={p: latent.logvar for p, latent in latents.items()} if model.sample else None,
-        landmarks={p: torch.as_tensor(x) for p, x in store.eval_landmarks.items()} if store.eval_landmarks else None,
-        landmark_names=LANDMARKS if store.eval_landmarks else (),
-        pose=torch.as_tensor(store.eval_pose) if truth else None,
-        pose_names=factors if truth else (),
-        identity={p: torch.as_tensor(x) for p, x in store.identity.items()} if store.identity else None,
         decode=lambda z, person: display(model.decode(z, person)),
         encode=lambda x: model.encode(native(x)).mu,
-        regressor=recognisers.regressor(device) if store.synthetic else weights.face_finder(device),
-        embedder=recognisers.embedder(device, "judge") if store.synthetic else weights.face_embedder(device),
-        perceptual=weights.perceptual(device),
-        distractors=distractors(spec.data.size).to(device) if store.synthetic else None,
         modules=dict(model.decoders.items()),
     )
+
+
+def _display(x: Tensor, encoding: str) -> Tensor:
+    return x if encoding == "srgb" else to_display(to_linear(x.clamp(0, 1), encoding), "srgb")
 
 
 @functools.cache
@@ -122,6 +143,34 @@ def distractors(size: int, count: int = 64) -> Tensor:
     rng = identity_split("judge")
     shown = render(sample_identities(count, rng), sample_poses(count, rng, "interior"), size, regions=False)
     return to_display(shown.rgba[:, :3], "srgb")
+
+
+@functools.cache
+def crowd(size: int, count: int = 200) -> tuple[Tensor, Tensor]:
+    """`count` people of the judging split, one frontal pose: sRGB (count, 3, size, size), factors (count, I)."""
+    people = sample_identities(count, identity_split("judge"))
+    # The pose of rest, or as near to it as a factor's range allows; zoom and light keep their middle.
+    rest = torch.tensor([0.0 if f.low < 0 < f.high else (f.low + f.high) / 2 for f in POSE])
+    shown = render(people, rest.expand(count, -1), size, supersample=1, regions=False)
+    return to_display(shown.rgba[:, :3], "srgb").clone(), people
+
+
+def failing(case: Case, evaluators: dict[str, Any], path: Path | None = None) -> dict[str, str]:
+    """{metric: why its ladder fails on these pictures}; kept in `path`. Empty without ground truth, no ladder then."""
+    if not case.matched:
+        return {}
+    if path is not None and path.exists():
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            path.unlink()
+    with torch.no_grad():
+        rows = ladder.check(case, evaluators, LADDER_PAIRS)
+    found = {row.metric: f"fails its ladder here: {row.reason}" for row in rows if row.valid is False}
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(found).encode())
+    return found
 
 
 @torch.no_grad()

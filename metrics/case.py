@@ -89,6 +89,8 @@ class Case:
     embedder: Callable[[Tensor], Tensor] | None = None  # images -> (M, E) unit vectors
     perceptual: Any = None  # callable(x, y: (B, 3, H, W)) -> (B,) LPIPS, with .name
     distractors: Tensor | None = None  # (N, 3, H, W) other people, one image each, for retrieval
+    # () -> (N, 3, H, W) pictures of N people in one pose, and their true identity factors (N, K)
+    crowd: Callable[[], tuple[Tensor, Tensor]] | None = None
     modules: Mapping[str, torch.nn.Module] | None = None  # decoders by person, for weight attribution
     # Features of the fixed images only; hand the same dict to every case over the same images to share them.
     fixed: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -103,6 +103,19 @@ def _blurring_copier(case: Case, sigma: float) -> Case:
     return replace(copy_case(case), encode=lambda images: images, decode=lambda z, person: blur(z, sigma))
 
 
+def _factor_leak(case: Case, strength: float) -> Case:
+    """An encoder whose latents (N, 64) are unit noise plus a random mix of the crowd's standardised factors."""
+    made = oracle_case(case)
+    if case.crowd is None:
+        return made
+    factors = case.crowd()[1].float().cpu()
+    factors = (factors - factors.mean(0)) / factors.std(0).clamp_min(1e-6)
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(factors.shape[1], 64, generator=generator)
+    noise = torch.randn(len(factors), 64, generator=generator)
+    return replace(made, encode=lambda images: strength * factors @ mix + noise, decode=lambda z, person: z)
+
+
 def _linear_decoder(case: Case, scale: float) -> Case:
     made = replace(oracle_case(case), mu=dict(case.images), encode=lambda images: images)
     made.decode = lambda z, person: 0.5 + scale * z
@@ -118,6 +131,7 @@ LADDERS: dict[str, tuple[str, tuple[float, ...], Callable[[Case, float], Case]]]
     "rec_blur": ("blur in px", SIGMAS, blurred_case),
     "pose": ("share of wrong poses", SHARES[::-1], wrong_pose_case),
     "latent": ("identity over pose in the latent", LEAKS, latent_case),
+    "factors": ("identity factors over noise in the latent", (30.0, 3.0, 0.3, 0.1, 0.0), _factor_leak),
     "path": ("scale of a linear decoder", (2.0, 1.0, 0.5, 0.25, 0.0), _linear_decoder),
     "cycle": ("blur in px of a copier", SIGMAS, _blurring_copier),
     **{
@@ -189,11 +203,16 @@ def check(case: Case, evaluators: Mapping[str, Evaluator] | Iterable[Evaluator],
     values: dict[str, list[float]] = {}
     invalid: dict[str, str] = {}
     absent: dict[str, str] = {}
+    # Ladders under two names that are made alike (blur, rec_blur) are climbed once.
+    alike: dict[tuple[object, ...], set[str]] = {}
     for ladder in LADDERS:
-        for rung in LADDERS[ladder][1] if ladder in wanted else ():
-            made = LADDERS[ladder][2](small, rung)
+        if ladder in wanted:
+            alike.setdefault(LADDERS[ladder][1:], set()).add(ladder)
+    for (rungs, make), names in zip([LADDERS[min(names)][1:] for names in alike.values()], alike.values(), strict=True):
+        for rung in rungs:
+            made = make(small, rung)
             for evaluator in group:
-                judged = {info.name for info in evaluator.infos if info.ladder == ladder}
+                judged = {info.name for info in evaluator.infos if info.ladder in names}
                 if not judged:
                     continue
                 if evaluator.missing(made):

@@ -1,0 +1,44 @@
+"""Which factor of the identity leaks: how well each can be read from the latents of many people in one pose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from metrics.case import Case, Evaluator, MetricInfo
+from metrics.leakage import factor_r2
+
+
+def _factors(case: Case) -> Iterator[tuple[str, np.ndarray]]:
+    assert case.encode is not None
+    if case.crowd is None:
+        case.note("identity_factor_r2", "needs many people whose identity factors are known: the built-in faces")
+        yield "identity_factor_r2", np.full(1, np.nan)
+        return
+    images, factors = case.crowd()
+    device = case.images["src"].device
+    with torch.no_grad():
+        latents = case.encode(images.to(device)).float()
+    yield "identity_factor_r2", factor_r2(latents, factors)
+
+
+EVALUATORS = {
+    "factors": Evaluator(
+        _factors,
+        (
+            MetricInfo(
+                "identity_factor_r2",
+                "lower",
+                "share",
+                0.0,
+                "R^2 of each identity factor read linearly from the latents of many people in one pose; the mean over "
+                "the factors, and one value a factor in the renderer's order",
+                ladder="factors",
+                ends=(1.0, 0.0),
+            ),
+        ),
+        frozenset({"model"}),
+    ),
+}

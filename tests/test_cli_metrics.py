@@ -1,0 +1,113 @@
+"""`harness metrics`: the table of the ladder, the costs, and a failing metric that is shown as invalid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from metric_faces import matched_case
+from tiny_training import spec_of, store_in
+from typer.testing import CliRunner
+
+from harness import registry, score
+from harness.cli_metrics import metrics_app
+from harness.errors import CheckFailed
+from harness.registry import Entry
+from metrics.case import Evaluator, MetricInfo
+from metrics.factors import EVALUATORS as FACTORS
+from metrics.identity import EVALUATORS as IDENTITY
+from metrics.reconstruction import EVALUATORS as RECONSTRUCTION
+
+RUNNER = CliRunner()
+
+
+def backwards(case):
+    """A metric that prefers the copy: it grows with the distance to the driver and calls that bad."""
+    yield "backwards", case.both(lambda way: (case.swap[way] - case.images[way[:3]]).abs().flatten(1).mean(1))
+
+
+BACKWARDS = Evaluator(
+    backwards, (MetricInfo("backwards", "lower", "range", 0.0, "wrong", ladder="blend"),), frozenset({"truth"})
+)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three groups instead of all: two right and one wrong."""
+    groups = {
+        "identity": IDENTITY["identity"],
+        "backwards": BACKWARDS,
+        "reconstruction": RECONSTRUCTION["reconstruction"],
+    }
+    made = {name: Entry("metric", name, group, Path(__file__), 1) for name, group in groups.items()}
+    every = registry.entries
+    monkeypatch.setattr(registry, "entries", lambda kind: made if kind == "metric" else every(kind))
+
+
+def test_check_prints_known_end_points_and_names_the_metric_that_fails(few: None, tmp_path: Path) -> None:
+    arguments = ["check", "--size", "32", "--pairs", "6", "--cache", str(tmp_path), "--out", str(tmp_path / "out")]
+    arguments += ["--pictures", str(tmp_path / "pictures"), "--json"]
+    done = RUNNER.invoke(metrics_app, arguments)
+    assert done.exit_code == 0, done.output
+    rows = {row["metric"]: row for row in json.loads(done.stdout)["metrics"]}
+    transfer = rows["identity_transfer"]
+    assert (transfer["oracle"], transfer["copy"]) == (pytest.approx(1, abs=1e-5), pytest.approx(0, abs=1e-5))
+    assert transfer["valid"] == "yes" and transfer["monotone"]
+    assert rows["off_axis"]["mean_face"] > 0.1 > rows["off_axis"]["oracle"]
+    assert rows["backwards"]["valid"] == "invalid here" and "no better" in rows["backwards"]["reason"]
+    assert json.loads((tmp_path / "out/ladder.json").read_text())["metrics"]
+    text = (tmp_path / "out/ladder.md").read_text()
+    assert "| identity_transfer | 1 | 0 |" in text and "- backwards: " in text
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert {"metrics-oracle.png", "metrics-copy.png", "metrics-grid.png"} <= names
+
+    strict = RUNNER.invoke(metrics_app, [*arguments[:7], "--strict"])
+    assert isinstance(strict.exception, CheckFailed) and "backwards" in str(strict.exception)
+    assert "invalid here: backwards" in strict.output
+
+
+def test_cost_measures_every_group(few: None, tmp_path: Path) -> None:
+    arguments = ["cost", "--size", "32", "--pairs", "4", "--repeats", "2", "--cache", str(tmp_path), "--json"]
+    done = RUNNER.invoke(metrics_app, arguments)
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)["groups"]
+    assert [row["group"] for row in rows] == ["identity", "backwards", "reconstruction"]
+    assert all(0 < row["least"] <= row["s per 1,000"] <= row["most"] for row in rows)
+
+
+def test_a_trial_reports_a_failing_metric_as_invalid_and_the_verdict_is_kept(tmp_path: Path) -> None:
+    case = matched_case(8, size=32)
+    groups = {"identity": IDENTITY["identity"], "backwards": BACKWARDS}
+    verdict = score.failing(case, groups, tmp_path / "verdict.json")
+    assert set(verdict) == {"backwards"} and "fails its ladder" in verdict["backwards"]
+    (tmp_path / "verdict.json").write_text('{"kept": "yes"}')
+    assert score.failing(case, groups, tmp_path / "verdict.json") == {"kept": "yes"}
+    (tmp_path / "verdict.json").write_text("{torn")
+    assert score.failing(case, groups, tmp_path / "verdict.json") == verdict
+
+
+def test_a_case_from_a_store_alone_holds_the_exact_truth_and_no_model(tmp_path: Path) -> None:
+    case = score.reference_case(spec_of(), store_in(tmp_path), torch.device("cpu"))
+    assert case.matched and not case.has("model") and not case.has("latent")
+    assert torch.equal(case.truth("src->dst"), case.images["dst"])
+    assert torch.equal(case.swap["src->dst"], case.images["src"])
+
+
+def test_factors_that_the_latent_holds_are_named_and_others_are_not() -> None:
+    images, factors = torch.zeros(150, 3, 8, 8), torch.rand(150, 4, generator=torch.Generator().manual_seed(1))
+    case = matched_case(4, size=16, crowd=lambda: (images, factors), decode=lambda z, person: z)
+    case.encode = lambda _: torch.cat(
+        [factors[:, :2], torch.rand(150, 3, generator=torch.Generator().manual_seed(2))], 1
+    )
+    ((name, values),) = FACTORS["factors"].run(case)
+    assert name == "identity_factor_r2"
+    assert (values[:2] > 0.95).all() and (np.abs(values[2:]) < 0.15).all()
+
+
+def test_without_a_crowd_the_factor_metric_says_what_it_needs() -> None:
+    case = matched_case(4, size=16, decode=lambda z, person: z, encode=lambda x: x)
+    ((name, values),) = FACTORS["factors"].run(case)
+    assert np.isnan(values).all() and "built-in faces" in case.notes[name]
