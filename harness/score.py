@@ -13,7 +13,7 @@ import statistics
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.devic
     )
 
 
-def _display(x: Tensor, encoding: str) -> Tensor:
+def _display(x: Tensor, encoding: Literal["srgb", "linear"]) -> Tensor:
     return x if encoding == "srgb" else to_display(to_linear(x.clamp(0, 1), encoding), "srgb")
 
 
