@@ -1,4 +1,4 @@
-"""Make docs/pictures/bottleneck.png from the committed reference run: one row a grid, the first replicate, one fixed face."""
+"""Make docs/pictures/bottleneck.png from the reference run: one row a grid, the first replicate, one fixed face."""
 
 from pathlib import Path
 
@@ -12,7 +12,9 @@ rows = []
 for grid in (3, 4, 5, 6, 7):
     (folder,) = RUN.glob(f"grid{grid}-s0-*")
     picture = Image.open(folder / "pictures" / FACE).convert("RGB")
-    rows.append((f"{grid}x{grid}", picture.resize((picture.width * ZOOM, picture.height * ZOOM), Image.Resampling.LANCZOS)))
+    rows.append(
+        (f"{grid}x{grid}", picture.resize((picture.width * ZOOM, picture.height * ZOOM), Image.Resampling.LANCZOS))
+    )
 width, height = rows[0][1].size
 sheet = Image.new("RGB", (width + MARGIN, height * len(rows)), "black")
 for k, (label, picture) in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Bottlenecks: from the encoder's feature map to the latent's mean and log-variance, and back to the decoder's feature map."""
+"""Bottlenecks: from the encoder's feature map to the latent's mean and log-variance, and back to a feature map."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from models.upsample import UPSAMPLERS, norm_layer
 def resample_matrix(n_in: int, n_out: int) -> Tensor:
     """Anti-aliased linear resampling of n_in samples to n_out as an (n_out, n_in) matrix; rows sum to 1.
 
-    The triangle filter of bilinear interpolation, widened when it reduces. Written out: torch's own anti-aliased interpolation
-    returns copies of one row when an output side is 1 (2.15, CPU).
+    The triangle filter of bilinear interpolation, widened when it reduces. Written out: torch's own anti-aliased
+    interpolation returns copies of one row when an output side is 1 (2.15, CPU).
     """
     scale = n_in / n_out
     support = max(1.0, scale)
@@ -28,8 +28,8 @@ def resample_matrix(n_in: int, n_out: int) -> Tensor:
 class Resample(nn.Module):
     """(B, C, h, w) -> (B, C, h', w') by fixed separable anti-aliased linear weights.
 
-    Written as two matrix products on the channels-last layout: deterministic in the backward pass on CUDA too, which bilinear
-    interpolation is not.
+    Written as two matrix products on the channels-last layout: deterministic in the backward pass on CUDA too, which
+    bilinear interpolation is not.
     """
 
     rows: Tensor
@@ -50,8 +50,8 @@ class Resample(nn.Module):
 class GridDown(nn.Module):
     """(B, c_in, s, s) -> (B, c_out, gh, gw): resample to (3gh, 3gw), then a 3x3 convolution of stride 3.
 
-    The parameters do not depend on the grid, so that across a sweep only the number of cells differs. Averaging the map down to
-    the grid instead would blur eyes and mouth away before the latent sees them.
+    The parameters do not depend on the grid, so that across a sweep only the number of cells differs. Averaging the
+    map down to the grid instead would blur eyes and mouth away before the latent sees them.
     """
 
     def __init__(self, c_in: int, c_out: int, size: int, grid: tuple[int, int], norm: str = "batch"):
@@ -66,7 +66,7 @@ class GridDown(nn.Module):
 
 
 class GridUp(nn.Module):
-    """(B, c_in, gh, gw) -> (B, c_out, s, s): a transposed convolution of stride 3, then resampling; the mirror of `GridDown`."""
+    """(B, c_in, gh, gw) -> (B, c_out, s, s): transposed convolution, stride 3, then resampling: `GridDown` mirrored."""
 
     def __init__(self, c_in: int, c_out: int, size: int, grid: tuple[int, int], norm: str = "batch"):
         super().__init__()
@@ -80,7 +80,7 @@ class GridUp(nn.Module):
 
 
 def strided_down(c_in: int, c_mid: int, c_out: int) -> nn.Sequential:
-    """The reference bottleneck: s -> s/2 (kernel 4, stride 2, padding 1) -> (s/2 - 4)/2 + 1 (kernel 4, stride 2, padding 0)."""
+    """The reference bottleneck, kernels 4, strides 2: s -> s/2 (padding 1) -> (s/2 - 4)/2 + 1 (padding 0)."""
     return nn.Sequential(
         he(nn.Conv2d(c_in, c_mid, 4, 2, 1)), nn.LeakyReLU(0.1), he(nn.Conv2d(c_mid, c_out, 4, 2, 0)), nn.LeakyReLU(0.1)
     )
@@ -89,8 +89,8 @@ def strided_down(c_in: int, c_mid: int, c_out: int) -> nn.Sequential:
 class Uneven(nn.Module):
     """The first upsampling of the reference topology, g -> 2g + 2 (3 -> 8, 7 -> 16).
 
-    `convt` does it by kernel 4, stride 2, padding 0; the others upsample by 2 in their own manner (nearest directly to the final
-    size) and pixel shuffles are then resampled from 2g to 2g + 2.
+    `convt` does it by kernel 4, stride 2, padding 0; the others upsample by 2 in their own manner (nearest directly to
+    the final size) and pixel shuffles are then resampled from 2g to 2g + 2.
     """
 
     def __init__(self, kind: str, c_in: int, c_out: int, grid: int):
@@ -118,8 +118,9 @@ class Uneven(nn.Module):
 class GaussianHead(nn.Module):
     """(B, C, h, w) -> mean and log-variance, each (B, C_latent, h, w), by two convolutions.
 
-    `logvar_start` sets the initial log-variance (its convolution starts near zero): a start near 0 drowns the mean in unit noise
-    and starves short runs; -6 lets them begin as a plain autoencoder and pay for the noise as the KL term asks for it.
+    `logvar_start` sets the initial log-variance (its convolution starts near zero): a start near 0 drowns the mean in
+    unit noise and starves short runs; -6 lets them begin as a plain autoencoder and pay for the noise as the KL term
+    asks for it.
     """
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, logvar_start: float = 0.0):

@@ -11,9 +11,9 @@ from models.upsample import UPSAMPLERS, stage
 class DecoderBody(nn.Module):
     """(B, channels[0], s, s) -> (B, 3, s * 2^n, s * 2^n) in [0, 1], n = number of upsamplings.
 
-    `head="upsample"` makes the last upsampling itself emit the picture (the reference topology: one upsampling an entry of
-    `channels`); `head="conv"` adds a 3x3 convolution after the last stage (one upsampling fewer than `channels` has entries).
-    `kinds` is one upsampler name for all stages or one a stage, coarsest first.
+    `head="upsample"` makes the last upsampling itself emit the picture (the reference topology: one upsampling an
+    entry of `channels`); `head="conv"` adds a 3x3 convolution after the last stage (one upsampling fewer than
+    `channels` has entries). `kinds` is one upsampler name for all stages or one a stage, coarsest first.
     """
 
     def __init__(self, channels: tuple[int, ...], kinds: str | list[str], norm: str = "batch", head: str = "upsample"):

@@ -10,8 +10,8 @@ from models.upsample import norm_layer
 def he(conv: nn.Conv2d, slope: float = 0.1) -> nn.Conv2d:
     """He initialisation for a convolution that a LeakyReLU of `slope` follows (slope 1: nothing follows); returns it.
 
-    torch's default shrinks the signal by about 0.58 a layer without normalisation: after five layers the latent's mean is lost in
-    the sampling noise, and the decoders learn to ignore it.
+    torch's default shrinks the signal by about 0.58 a layer without normalisation: after five layers the latent's mean
+    is lost in the sampling noise, and the decoders learn to ignore it.
     """
     nn.init.kaiming_normal_(conv.weight, a=slope)
     if conv.bias is not None:
@@ -20,7 +20,7 @@ def he(conv: nn.Conv2d, slope: float = 0.1) -> nn.Conv2d:
 
 
 class EncoderBody(nn.Module):
-    """(B, 3, S, S) -> (B, channels[-1], S / 2^n, S / 2^n) by n = len(channels) convolutions (kernel 4, stride 2, padding 1).
+    """(B, 3, S, S) -> (B, channels[-1], S / 2^n, S / 2^n) by len(channels) = n convolutions (4x4, stride 2).
 
     The reference body at S = 256 has channels (32, 64, 128, 256) and ends at 16x16.
     """

@@ -1,6 +1,7 @@
-"""Training objectives. A loss is a class: its constructor's keywords are the options of a suite, calling it gives a scalar.
+"""Training objectives. A loss is a class: its constructor's keywords are a suite's options, calling it gives a scalar.
 
-Every term reads one `Step`; weights live in the suite. Terms are means, so that their size does not depend on resolution or batch.
+Every term reads one `Step`; weights live in the suite. Terms are means, so that their size does not depend on
+resolution or batch.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from models.swapper import Swapper
 
 @dataclass
 class Step:
-    """What one training step knows. Pictures are display values in [0, 1]; dictionaries are keyed by person ("src", "dst").
+    """What one training step knows. Pictures are display values in [0, 1]; keys are the people ("src", "dst").
 
-    inputs, target, rec: (B, 3, H, W) pictures encoded, asked for, and decoded by the person's own decoder; alpha: (B, 1, H, W)
-    matte of the target; mu, logvar, z: (B, C, h, w); number: index of this step of `total`; model: for terms that decode more.
+    inputs, target, rec: (B, 3, H, W) pictures encoded, asked for, and decoded by the person's own decoder; alpha: (B,
+    1, H, W) matte of the target; mu, logvar, z: (B, C, h, w); number: index of this step of `total`; model: for terms
+    that decode more.
     """
 
     inputs: dict[str, Tensor]
@@ -70,7 +72,8 @@ class L1:
 class Gradient:
     """Multi-scale gradient difference: mean |difference of horizontal and vertical differences| over `levels` octaves.
 
-    A cheap perceptual term without pretrained weights: it asks for edges where the target has edges (after Mathieu et al. 2016).
+    A cheap perceptual term without pretrained weights: it asks for edges where the target has edges (after Mathieu et
+    al. 2016).
     """
 
     def __init__(self, levels: int = 3):
@@ -80,7 +83,7 @@ class Gradient:
         return over_people(step, lambda p: self.of(step.rec[p] - step.target[p]))
 
     def of(self, error: Tensor) -> Tensor:
-        """Error picture (B, 3, H, W) -> scalar; differences are linear, so the difference of gradients is taken on the error."""
+        """Error picture (B, 3, H, W) -> scalar; differencing is linear, so it is done once, on the error."""
         total = error.new_zeros(())
         for level in range(self.levels):
             if level:
@@ -90,10 +93,10 @@ class Gradient:
 
 
 class Structural:
-    """DSSIM: (1 - SSIM) / 2 over a uniform window of `window` pixels, in [0, 1] (Wang et al. 2004, without Gaussian weighting).
+    """DSSIM: (1 - SSIM) / 2 over uniform windows of `window` pixels, in [0, 1] (Wang et al. 2004, not Gaussian).
 
-    Windows are taken every `stride` pixels. Their means are products with banded matrices: on a CPU a quarter of the time of a
-    pooling layer.
+    Windows are taken every `stride` pixels. Their means are products with banded matrices: on a CPU a quarter of the
+    time of a pooling layer.
     """
 
     def __init__(self, window: int = 7, stride: int = 2):
@@ -121,8 +124,8 @@ class Structural:
 class KL:
     """KL(q || N(0, I)) averaged over latent elements, in nats an element.
 
-    `free_bits`: elements under this many nats cost nothing more (Kingma et al. 2016). `ramp`: the fraction of the run over which
-    the term grows linearly from 0 to its weight.
+    `free_bits`: elements under this many nats cost nothing more (Kingma et al. 2016). `ramp`: the fraction of the run
+    over which the term grows linearly from 0 to its weight.
     """
 
     def __init__(self, free_bits: float = 0.0, ramp: float = 0.0):
@@ -141,7 +144,7 @@ class KL:
 
 
 class LatentStatistics:
-    """Statistical latent L2: MSE of the batch means of z_src and z_dst plus MSE of their batch variances, a (C, h, w) position."""
+    """Statistical latent L2: MSE of the batch means of z_src and z_dst plus of their variances by place (C, h, w)."""
 
     def __call__(self, step: Step) -> Tensor:
         a, b = (step.z[p] for p in ("src", "dst"))
@@ -152,7 +155,7 @@ class LatentStatistics:
 
 
 class LatentPositional:
-    """Positional latent L2, the known-bad twin: MSE of z_src[i] against z_dst[i], though the two pictures share nothing but i."""
+    """Positional latent L2, the known-bad twin: MSE of z_src[i] against z_dst[i], two pictures that share only i."""
 
     def __call__(self, step: Step) -> Tensor:
         return (step.z["src"] - step.z["dst"]).square().mean()

@@ -25,8 +25,9 @@ class Latent(NamedTuple):
 class Swapper(nn.Module):
     """Encoder, Gaussian head and one decoder a person.
 
-    `encoder` maps pictures (B, 3, S, S) in [0, 1] to features, `head` features to (mu, logvar), and `decoders[person]` a latent
-    (B, *latent_shape) to pictures (B, 3, S, S) in [0, 1]. `sample` says whether training decodes a sample (a VAE) or the mean.
+    `encoder` maps pictures (B, 3, S, S) in [0, 1] to features, `head` features to (mu, logvar), and `decoders[person]`
+    a latent (B, *latent_shape) to pictures (B, 3, S, S) in [0, 1]. `sample` says whether training decodes a sample (a
+    VAE) or the mean.
     """
 
     def __init__(

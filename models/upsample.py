@@ -1,4 +1,4 @@
-"""Upsampling stages with one signature: `UPSAMPLERS[kind](c_in, c_out, scale=2)` maps (B, c_in, H, W) to (B, c_out, scale*H, scale*W).
+"""Upsampling stages: `UPSAMPLERS[kind](c_in, c_out, scale=2)`: (B, c_in, H, W) -> (B, c_out, scale*H, scale*W).
 
 Transposed convolution and its checkerboard: Odena et al. 2016, "Deconvolution and Checkerboard Artifacts".
 Sub-pixel convolution: Shi et al. 2016 (arXiv:1609.05158); ICNR initialisation: Aitken et al. 2017 (arXiv:1707.02937).
@@ -32,9 +32,9 @@ class Resize(nn.Module):
 class PixelShuffle(nn.Module):
     """A 3x3 convolution to c_out * scale^2 channels, then the sub-pixel rearrangement.
 
-    With `icnr` the sub-pixels of one output channel start as copies of each other, so that the layer begins as a nearest resize
-    and has no grid at initialisation. nn.PixelShuffle reads channels as (c_out, scale, scale): copies must stand beside each
-    other, hence `repeat_interleave`, not `repeat`.
+    With `icnr` the sub-pixels of one output channel start as copies of each other, so that the layer begins as a
+    nearest resize and has no grid at initialisation. nn.PixelShuffle reads channels as (c_out, scale, scale): copies
+    must stand beside each other, hence `repeat_interleave`, not `repeat`.
     """
 
     def __init__(self, c_in: int, c_out: int, scale: int = 2, icnr: bool = True):

@@ -1,4 +1,4 @@
-"""Registered swapper variants: name -> builder(size, **options). A builder's keyword parameters are the options of a suite."""
+"""Registered swapper variants: name -> builder(size, **options). A builder's keywords are the options of a suite."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def grid(
 ) -> Swapper:
     """Parameter-constant family: any grid at any resolution, so that only the number of latent cells differs.
 
-    `grid`: cells as g (g x g) or [rows, columns]. `width`: channels after the first convolution, doubled at each of `stages`
-    (default: down to 8x8 up to 128 px, then 16x16), at most 8 x width. `channels`: latent channels. `vae: false` decodes the mean.
+    `grid`: cells as g (g x g) or [rows, columns]. `width`: channels after the first convolution, doubled at each of
+    `stages` (default: down to 8x8 up to 128 px, then 16x16), at most 8 x width. `channels`: latent channels. `vae:
+    false` decodes the mean.
     """
     cells = (grid, grid) if isinstance(grid, int) else (grid[0], grid[1])
     if min(cells) < 1:
@@ -69,9 +70,10 @@ def reference(
     vae: bool = True,
     logvar_start: float = 0.0,
 ) -> Swapper:
-    """The source's strided topology: 256 px -> 3x3x1024; the same network fed 512 px -> 7x7; with stages 5, 512 px -> 3x3.
+    """The source's strided topology: 256 px -> 3x3x1024; fed 512 px -> 7x7; with stages 5, 512 px -> 3x3.
 
-    `stages` stride-2 convolutions, two more in the bottleneck (the last without padding), six or seven upsamplings back.
+    `stages` stride-2 convolutions, two more in the bottleneck (the last without padding), six or seven upsamplings
+    back.
     """
     base = size // 2**stages
     g = (base // 2 - 4) // 2 + 1
