@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness import recognisers, registry, weights
 from harness.atomic import write_atomic
-from harness.data.encoding import Encoding, to_display, to_linear
+from harness.data.encoding import to_display, to_linear
 from harness.data.faces import LANDMARKS, POSE, identity_split, render, sample_identities, sample_poses
 from harness.data.store import FaceStore
 from harness.preview import evaluation_images, outputs, save_png, strip

@@ -5,7 +5,18 @@ from metric_faces import matched_case
 from test_metrics_recognition import colour_embedder, strangers
 from test_metrics_structure import Lookup
 
-from metrics import checkerboard, identity, leakage, path, perceptual, recognition, reconstruction, sharpness, structure
+from metrics import (
+    checkerboard,
+    factors,
+    identity,
+    leakage,
+    path,
+    perceptual,
+    recognition,
+    reconstruction,
+    sharpness,
+    structure,
+)
 from metrics.case import DIRECTIONS, PEOPLE, Evaluator, MetricInfo
 from metrics.ladder import (
     LADDERS,
@@ -21,13 +32,15 @@ from metrics.ladder import (
     wrong_pose_case,
 )
 
-ROOMS = (checkerboard, identity, leakage, path, perceptual, recognition, reconstruction, sharpness, structure)
+ROOMS = (checkerboard, factors, identity, leakage, path, perceptual, recognition, reconstruction, sharpness, structure)
 EVERY = {name: evaluator for room in ROOMS for name, evaluator in room.EVALUATORS.items()}
 
 
 def everything(count=20):
     case = matched_case(count, embedder=colour_embedder, distractors=strangers(60))
     case.regressor = Lookup(case)
+    people = torch.rand(150, 6, generator=torch.Generator().manual_seed(3))
+    case.crowd = lambda: (torch.zeros(150, 3, 8, 8), people)
     return case
 
 
