@@ -45,9 +45,9 @@ def claim_trial(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def guarded(folder: Path) -> Iterator[None]:
-    """Looking at the lock and replacing it are one act; the kernel ends this guard with its process."""
-    with (folder / ".guard").open("a") as stream:
+def guarded(folder: Path, name: str = ".guard") -> Iterator[None]:
+    """One process at a time in this block for `folder`/`name`; the kernel ends the guard with its process."""
+    with (folder / name).open("a") as stream:
         try:
             import fcntl
         except ImportError:  # no POSIX locks here: two starts in the same millisecond remain possible

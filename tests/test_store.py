@@ -32,11 +32,6 @@ def folder(tmp_path) -> Path:
     return tiny_faces.write_folder(tmp_path / "own")
 
 
-def image_folders(root: Path) -> list[Path]:
-    """Folders with images under root/data; the empty `lock-...` folders, on which builders wait, are none."""
-    return [path for path in (root / "data").iterdir() if path.is_dir() and not path.name.startswith("lock-")]
-
-
 def spec(folder: Path, **changes: object) -> DataSpec:
     return DataSpec(source=str(folder), **{"size": 16, **changes})
 
@@ -225,7 +220,7 @@ def test_processes_that_open_at_once_build_once_and_without_torch(folder, tmp_pa
     children = [subprocess.Popen(command, cwd=HOME, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     answers = sorted(child.communicate(timeout=60)[0].split() for child in children)
     assert answers == [["18", "False", "False"], ["18", "False", "False"], ["18", "True", "False"]]
-    assert len(image_folders(tmp_path)) == 1
+    assert len([path for path in (tmp_path / "data").iterdir() if path.is_dir()]) == 1
 
 
 def test_a_builder_that_was_killed_blocks_nobody_and_leaves_nothing(folder, tmp_path):
@@ -243,11 +238,11 @@ def test_a_builder_that_was_killed_blocks_nobody_and_leaves_nothing(folder, tmp_
         tmp_path,
     )
     assert killed.returncode == -9
-    left = [path.name for path in image_folders(tmp_path)]
+    left = [path.name for path in (tmp_path / "data").iterdir() if path.is_dir()]
     assert len(left) == 1 and left[0].endswith(".tmp")
     store = open_store(spec(folder), 0, tmp_path)
     assert len(store.people["src"]) == 18
-    assert image_folders(tmp_path) == [store.folder]
+    assert [path for path in (tmp_path / "data").iterdir() if path.is_dir()] == [store.folder]
 
 
 def test_a_full_disk_is_a_plain_message_and_leaves_nothing(folder, tmp_path):
@@ -267,7 +262,7 @@ def test_a_full_disk_is_a_plain_message_and_leaves_nothing(folder, tmp_path):
     ended = in_process(code, folder, tmp_path)
     assert ended.returncode == EnvironmentProblem.code == 4, ended.stderr
     assert f"cannot write image data under {tmp_path}/data: File too large" in ended.stdout
-    assert not image_folders(tmp_path)
+    assert not [path for path in (tmp_path / "data").iterdir() if path.is_dir()]
     assert isinstance(open_store(spec(folder), 0, tmp_path), FaceStore)
 
 

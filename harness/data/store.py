@@ -90,9 +90,8 @@ def _open_or_build(data: DataSpec, seed: int, home: Path, progress: Progress | N
         return _face_store(store, read_pack(store, key), data, folder)
     except (FileNotFoundError, DamagedPack):
         pass
-    lock = home / f"lock-{fingerprint[:12]}"
-    lock.mkdir(exist_ok=True)
-    with guarded(lock):  # building: one process a set; the guard ends with its process, however that ends
+    # One builder a set at a time; the guard ends with its process, however that ends.
+    with guarded(home, f".guard-{fingerprint[:12]}"):
         try:
             return _face_store(store, read_pack(store, key), data, folder)  # another process was faster
         except FileNotFoundError:
