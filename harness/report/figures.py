@@ -76,13 +76,16 @@ def _whisker(axes: Axes, place: float, numbers: Numbers, variant: Variant, metri
 
 
 def _lines(axes: Axes, numbers: Numbers, metric: str) -> None:
-    """Reference levels, named at the right edge."""
+    """Reference levels, named at the right edge; those that coincide share one line and its name."""
+    titles: dict[float, list[str]] = {}
     for name, title in (("oracle", "exact swap"), ("copy", "copy"), ("mean_face", "mean face")):
         value = numbers.reference(name, metric)
         if math.isfinite(value):
-            axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-            sides = axes.get_yaxis_transform()
-            axes.text(0.995, value, title, transform=sides, ha="right", va="bottom", fontsize=9, color=MUTED)
+            titles.setdefault(round(value, 2), []).append(title)
+    for value, same in titles.items():
+        axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
+        sides = axes.get_yaxis_transform()
+        axes.text(0.995, value, ", ".join(same), transform=sides, ha="right", va="bottom", fontsize=9, color=MUTED)
 
 
 def _short(text: str, most: int = 22) -> str:
