@@ -30,7 +30,7 @@ def list_(
             "folder": str(one.known.path.parent),
             "size": f"{one.known.mib} MiB",
             "hash": one.note,
-            "from": one.known.origin + one.known.file,
+            "from": one.known.origin,
         }
         for one in weights.states()
     ]

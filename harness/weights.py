@@ -64,7 +64,7 @@ def add(file: Path, name: str | None = None) -> tuple[Path, str]:
         pretrained.read(file, _shapes(known.name))
         _copy(file, known.path, digest)
     except BadWeights as error:
-        raise EnvironmentProblem(f"{error}. Get it again from {known.origin}{known.file}") from None
+        raise EnvironmentProblem(f"{error}. Get it again from {known.origin}") from None
     except OSError as error:
         raise EnvironmentProblem(f"{error.filename or file}: {error.strerror or error}") from None
     write_atomic(known.record, f"{digest}  {known.file}\n".encode())

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 HUB, PLAIN = "hub/checkpoints", "checkpoints"  # torchvision's folder under TORCH_HOME, and facenet-pytorch's
-TORCHVISION = "https://download.pytorch.org/models/"
-FACENET = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
+TORCHVISION = "torchvision (its pretrained ImageNet models)"
+FACENET = "facenet-pytorch (the files of its release 2.2.9 on GitHub)"
 
 
 class BadWeights(RuntimeError):
@@ -65,7 +65,7 @@ class Pretrained:
     def missing(self) -> MissingWeights:
         """The error that tells what to get, and where to put it."""
         how = (
-            f"Get {self.origin}{self.file} (about {self.mib} MiB, {self.hash_text}), then: harness weights add "
+            f"Get {self.file} of {self.origin} (about {self.mib} MiB, {self.hash_text}), then: harness weights add "
             f"{self.file}; `harness weights` lists them all"
         )
         return MissingWeights(self.file, self.path.parent, how)
