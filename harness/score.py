@@ -11,6 +11,7 @@ import hashlib
 import json
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -104,7 +105,19 @@ def reference_case(spec: Spec, store: FaceStore, device: torch.device) -> Case:
         perceptual=weights.perceptual(device),
         distractors=distractors(size).to(device) if store.synthetic else None,
         crowd=(lambda: crowd(size)) if store.synthetic else None,
+        render=_renderer(store, size, device) if truth else None,
     )
+
+
+def _renderer(store: FaceStore, size: int, device: torch.device) -> Callable[[str, Tensor], Tensor]:
+    """(person, pose (B, P)) -> his true pictures (B, 3, size, size) in sRGB."""
+    people = {p: torch.as_tensor(x) for p, x in (store.identity or {}).items()}
+
+    def pictures(person: str, pose: Tensor) -> Tensor:
+        shown = render(people[person].expand(len(pose), -1), pose, size, regions=False)
+        return to_display(shown.rgba[:, :3], "srgb").to(device)
+
+    return pictures
 
 
 def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.device) -> Case:

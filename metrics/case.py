@@ -12,7 +12,7 @@ from torch import Tensor
 
 PEOPLE = ("src", "dst")
 DIRECTIONS = ("src->dst", "dst->src")  # driver -> target; two-direction values come in this order
-NEEDS = frozenset({"truth", "latent", "model", "regressor", "embedder"})
+NEEDS = frozenset({"truth", "latent", "model", "regressor", "embedder", "renderer"})
 
 T = TypeVar("T")
 
@@ -91,6 +91,8 @@ class Case:
     distractors: Tensor | None = None  # (N, 3, H, W) other people, one image each, for retrieval
     # () -> (N, 3, H, W) pictures of N people in one pose, and their true identity factors (N, K)
     crowd: Callable[[], tuple[Tensor, Tensor]] | None = None
+    # (person, pose (B, P)) -> the true display pictures (B, 3, H, W) of that person in any pose
+    render: Callable[[str, Tensor], Tensor] | None = None
     modules: Mapping[str, torch.nn.Module] | None = None  # decoders by person, for weight attribution
     # Features of the fixed images only; hand the same dict to every case over the same images to share them.
     fixed: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -129,6 +131,7 @@ class Case:
             "model": self.decode is not None and self.encode is not None,
             "regressor": self.regressor is not None,
             "embedder": self.embedder is not None,
+            "renderer": self.render is not None,
         }
         return bool(held[need])
 

@@ -6,6 +6,7 @@ A decoder that always paints the same scores the shortest path: read it only bes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from metrics.case import PEOPLE, Case, Evaluator, MetricInfo, as_values
 
 EPSILON = 1e-4
+BETWEEN = 16  # neighbouring pairs of poses whose middle is rendered
 PERCENTILES = (1.0, 99.0)  # what lies outside is left out, as in Karras, Laine, Aila 2019
 
 
@@ -63,17 +65,18 @@ def interpolation_error(
     return torch.stack([(p - x).abs().flatten(1).mean(1) for p, x in zip(pictures, truth, strict=True)])
 
 
+def _painted(decode: Callable[[Tensor, str], Tensor], person: str, z: Tensor) -> Tensor:
+    return decode(z, person)
+
+
 def _path(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     assert case.mu is not None and case.decode is not None
     decode, generator = case.decode, torch.Generator().manual_seed(0)
     values = []
 
-    def as_person(person: str) -> Callable[[Tensor], Tensor]:
-        return lambda z: decode(z, person)
-
     for person in PEOPLE:
         z = case.mu[person].float()
-        found = path_lengths(as_person(person), z, z.roll(1, 0), generator=generator)
+        found = path_lengths(partial(_painted, decode, person), z, z.roll(1, 0), generator=generator)
         values.append(as_values(found / case.images[person][0].numel()))
     lengths = np.concatenate(values)
     if (lengths == 0).mean() > 0.5:
@@ -81,7 +84,49 @@ def _path(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     yield "ppl", filtered(lengths)
 
 
+def _interpolation(case: Case) -> Iterator[tuple[str, np.ndarray]]:
+    """Half-way between the latents of poses i and i + 1, against the true picture half-way between their factors."""
+    assert case.mu is not None and case.decode is not None and case.render is not None and case.pose is not None
+    decode, render = case.decode, case.render
+    between: list[np.ndarray] = []
+    ends: list[np.ndarray] = []
+    n = min(BETWEEN, case.count - 1)
+    for person in PEOPLE:
+        z, pose = case.mu[person].float(), case.pose
+        middle = torch.lerp(pose[:n], pose[1 : n + 1], 0.5)
+        truth = case.remember(f"half-way {person}", partial(render, person, middle), fixed=True)
+        half = torch.tensor([0.5])
+        found = interpolation_error(partial(_painted, decode, person), z[:n], z[1 : n + 1], truth[None], half)
+        at_ends = (case.rec[person][: n + 1] - case.images[person][: n + 1]).abs().flatten(1).mean(1)
+        between.append(as_values(found[0]))
+        ends.append(as_values(torch.lerp(at_ends[:-1], at_ends[1:], 0.5)))
+    error = np.concatenate(between)
+    yield "interpolation_error", error
+    yield "interpolation_excess", error - np.concatenate(ends)
+
+
 EVALUATORS = {
+    "interpolation": Evaluator(
+        _interpolation,
+        (
+            MetricInfo(
+                "interpolation_error",
+                "lower",
+                "share of range",
+                0.0,
+                "mean absolute error of the picture half-way between two latents to the true picture half-way between "
+                "their poses",
+            ),
+            MetricInfo(
+                "interpolation_excess",
+                "lower",
+                "share of range",
+                0.0,
+                "the same, minus the reconstruction error at the two ends: what the way between costs",
+            ),
+        ),
+        frozenset({"latent", "model", "truth", "renderer"}),
+    ),
     "path": Evaluator(
         _path,
         (

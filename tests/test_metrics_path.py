@@ -59,3 +59,21 @@ def test_evaluator_scales_with_the_square_of_the_decoder_and_exposes_a_constant_
     assert scored(0.5)[1] / scored(0.25)[1] == pytest.approx(4, rel=0.02)
     case, value = scored(0.0)
     assert value == 0 and "constant" in case.notes["ppl"]
+
+
+def test_the_way_between_two_poses_is_judged_against_its_true_picture():
+    def scored(decode):
+        case = matched_case(8, encode=lambda images: images, decode=decode)
+        case.pose = torch.linspace(0, 1, 8)[:, None]
+        case.images = {p: case.pose[:, :, None, None].expand(-1, 3, 16, 16) for p in ("src", "dst")}
+        case.mu = dict(case.images)
+        case.rec = dict(case.images)
+        case.render = lambda person, pose: pose[:, :, None, None].expand(-1, 3, 16, 16)
+        return dict(EVALUATORS["interpolation"].run(case))
+
+    straight = scored(lambda z, person: z)
+    assert straight["interpolation_error"].shape == (14,)
+    assert np.abs(straight["interpolation_error"]).max() < 1e-6
+    shifted = scored(lambda z, person: z + 0.1)
+    assert shifted["interpolation_error"] == pytest.approx(0.1, abs=1e-6)
+    assert shifted["interpolation_excess"] == pytest.approx(0.1, abs=1e-6)

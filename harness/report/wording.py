@@ -104,6 +104,8 @@ _KNOWN = {
         Label("identity_bits_nonlinear", "Usable identity, nonlinear probe", "lower", "bits", 3),
         Label("leak_gap_no_shift", "Leak gap without mean shift", "lower", "", 3),
         Label("leak_used", "Leak that the decoder uses", "lower", "", 3),
+        Label("interpolation_error", "Error half-way between latents", "lower", "", 4, "to the true picture half-way"),
+        Label("interpolation_excess", "The same, over reconstruction", "lower", "", 4),
         Label("ppl", "Path length (PPL)", "lower", "", 4, "a collapsed decoder scores best"),
         Label("swap_images_per_s", "Swap speed", "higher", "images/s", 0),
         Label("train_images_per_s", "Training speed", "higher", "images/s", 0),
