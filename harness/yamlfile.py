@@ -103,11 +103,6 @@ def parse(text: str, source: str) -> Document:
     return document
 
 
-def parse_value(text: str, source: str) -> Any:
-    """One value as YAML would read it, for the command line."""
-    return parse(text, source).value if text.strip() else ""
-
-
 class _Converter:
     def __init__(self, document: Document) -> None:
         self.document = document

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command
 import pytest
 import tiny_suite
 
@@ -34,14 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     tiny_suite.write(tmp_path / "suites")
 
     def call(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["harness", *arguments])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        told = capsys.readouterr()
-        return code or 0, told.out, told.err
+        return command.called(arguments, monkeypatch, capsys)
 
     return call
 

@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.settings import from_options
 from harness.suite import choose_scale, find, from_document, load
 from harness.trial import trials
-from harness.yamlfile import parse, parse_value
+from harness.yamlfile import parse
 
 
 @pytest.fixture(autouse=True)
@@ -167,10 +167,10 @@ def test_a_mistake_is_told_with_its_place_and_the_right_name(name: str) -> None:
 
 
 def test_numbers_are_read_as_the_field_writes_them() -> None:
-    assert parse_value("1e-4", "x") == 1e-4
-    assert parse_value("yes", "x") == "yes"
-    assert parse_value("[0.5, 0.999]", "x") == [0.5, 0.999]
-    assert parse_value("0x10", "x") == 16
+    assert parse("1e-4", "x").value == 1e-4
+    assert parse("yes", "x").value == "yes"
+    assert parse("[0.5, 0.999]", "x").value == [0.5, 0.999]
+    assert parse("0x10", "x").value == 16
 
 
 MATRIX = """\

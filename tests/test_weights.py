@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command
 import pytest
 import tiny_suite
 import torch
 import weight_files
 
-from harness import cli, registry, weights
+from harness import registry, weights
 from harness.errors import EnvironmentProblem, UsageError
 from harness.settings import from_options
 from harness.spec import Spec
@@ -46,14 +47,7 @@ def call(
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["harness", *arguments])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        told = capsys.readouterr()
-        return code or 0, told.out, told.err
+        return command.called(arguments, monkeypatch, capsys)
 
     return run
 

@@ -1,0 +1,25 @@
+"""The command line inside a test's process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from harness import cli
+
+
+def called(
+    arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    """Run `harness ARGUMENTS`: (exit code, stdout, stderr)."""
+    monkeypatch.setattr(sys, "argv", ["harness", *arguments])
+    code: Any = 0
+    try:
+        cli.main()
+    except SystemExit as exit_:
+        code = exit_.code
+    told = capsys.readouterr()
+    return code or 0, told.out, told.err
