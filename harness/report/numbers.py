@@ -37,8 +37,7 @@ class Numbers:
     _means: dict[tuple[str, str], Interval] = field(default_factory=dict)
 
     def groups(self, variant: Variant, metric: str) -> dict[Key, Array]:
-        found = {key: trial.values(metric) for key, trial in variant.done.items()}
-        return {key: values for key, values in found.items() if np.isfinite(values).any()}
+        return variant.groups(metric)
 
     def mean(self, variant: Variant, metric: str) -> Interval:
         """Mean over replicates with its 95 % interval."""
