@@ -1,0 +1,1 @@
+"""Speed, measured so that the number can be believed: interleaved arms, medians with spread, and reasons to void."""

@@ -1,0 +1,154 @@
+"""Our loop against the plain loop, interleaved in one process: images a second from end to end, and equal quality.
+
+    python -m tests.peers.compare                        speed: blocks of 10 steps, three arms in turn
+    python -m tests.peers.compare --quality 600          trains both for 600 steps and scores them on the held-out pairs
+    python -m tests.peers.compare --threads 2 --json out.json
+
+The suite is `bottleneck` at quick scale, 3x3 cells, far pair: 64 px, 8 + 8 images a step. The plain loader works
+in the process itself (--workers 0): a worker would go on decoding in the background while our arm is timed.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+
+from harness import environment, suite
+from harness.bench.loop import LoopArm
+from harness.bench.timing import Summary, Watch, interleaved, ratio_of
+from harness.data.fingerprint import data_fingerprint
+from harness.data.store import open_store
+from harness.preview import evaluation_images, outputs
+from harness.train import build_model
+from harness.trial import trials
+
+from .plain_loop import PlainLoop
+
+ARMS = {"plain": False, "plain, autocast": True}
+MARGIN = 0.10  # quality counts as equal when the errors lie within a tenth of each other
+
+
+def quick_spec(**changes):
+    """The 3x3 cell of the bottleneck suite at quick scale; `changes` to sections by keyword."""
+    spec = trials(suite.load(suite.find("bottleneck")), "quick", (), "grid3-s0", None)[0].spec
+    values = spec.model_dump(mode="json")
+    for section, change in changes.items():
+        values[section] |= change
+    return type(spec).model_validate(values)
+
+
+def faces(spec, seed, root):
+    """(store, folder of EXR files) of the built-in set, rendered when it is not there."""
+    store = open_store(spec.data, seed, root)
+    return store, root / "data" / f"faces-{data_fingerprint(spec.data, seed)[:12]}"
+
+
+def plain(spec, folder, steps, autocast, device, workers=0, seed=0):
+    torch.manual_seed(seed)
+    use_lpips = spec.loss.get("lpips") is not None and spec.loss["lpips"].weight > 0
+    return PlainLoop(build_model(spec), folder, spec, steps, seed, autocast, device, workers, use_lpips)
+
+
+def speed(spec, root, blocks=24, steps=10, device="cpu", workers=0):
+    """Images a second of the three arms, and how many times as fast ours is, with a bootstrap interval."""
+    spec = spec.model_copy(update={"optim": spec.optim.model_copy(update={"steps": 10 * steps * (blocks + 4)})})
+    store, folder = faces(spec, 0, root)
+    images = 2 * spec.optim.batch * steps
+    peers = {name: plain(spec, folder, spec.optim.steps, cast, device, workers) for name, cast in ARMS.items()}
+    with tempfile.TemporaryDirectory() as temporary:
+        with LoopArm(spec, 0, store, torch.device(device), Path(temporary)) as ours:
+            arms = {"ours": lambda: ours.advance(steps)}
+            for name, peer in peers.items():
+                arms[name] = lambda peer=peer: [peer.step() for _ in range(steps)]
+            with Watch(torch.get_num_threads(), device == "cuda") as watch:
+                times = interleaved(arms, blocks, warmup=2)
+    ratios = {n: ratio_of(list(zip(times[n], times["ours"], strict=True))) for n in peers}
+    return {
+        "images_per_s": {n: Summary.of([images / s for s in t]).to_dict() for n, t in times.items()},
+        "times_as_fast": {n: {"ratio": r.value, "low": r.low, "high": r.high, "pairs": r.pairs} for n, r in ratios.items()},
+        "steps_a_block": steps,
+        "threads": torch.get_num_threads(),
+        "workers": workers,
+        "void": watch.void(times),
+    }  # fmt: skip
+
+
+def quality(spec, root, steps, device="cpu", seed=0):
+    """{arm: {"rec_error", "swap_error"}}: mean absolute errors on the held-out matched pairs after `steps` steps."""
+    optim = spec.optim.model_copy(update={"steps": steps, "warmup": min(spec.optim.warmup, steps)})
+    spec = spec.model_copy(update={"optim": optim})
+    store, folder = faces(spec, seed, root)
+    models = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        with LoopArm(spec, seed, store, torch.device(device), Path(temporary)) as ours:
+            ours.advance(steps - 1)
+        models["ours"] = ours.trained.model
+    for name, cast in ARMS.items():
+        peer = plain(spec, folder, steps, cast, device, seed=seed)
+        for _ in range(steps):
+            peer.step()
+        models[name] = peer.model.eval()
+    seen = evaluation_images(store, spec, torch.device(device))
+    found = {}
+    for name, model in models.items():
+        with torch.no_grad():
+            rec, swap = outputs(model, seen, spec.score.batch)
+        truth = {"src->dst": seen["dst"], "dst->src": seen["src"]}
+        found[name] = {
+            "rec_error": mean(rec, seen),
+            "swap_error": mean(swap, truth),
+        }
+    return found
+
+
+def mean(pictures, wanted):
+    return sum(float((x - wanted[k][:, :3]).abs().mean()) for k, x in pictures.items()) / len(pictures)
+
+
+def equal(found, margin=MARGIN):
+    """Whether ours is no worse than either plain arm by more than `margin` of its error."""
+    return all(found["ours"][metric] <= (1 + margin) * value for arm in ARMS for metric, value in found[arm].items())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--blocks", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=10, help="steps a block")
+    parser.add_argument("--workers", type=int, default=0, help="processes of the plain loader, a person")
+    parser.add_argument("--quality", type=int, metavar="STEPS", help="train both and compare instead")
+    parser.add_argument("--size", type=int, help="pixels, instead of the quick scale's 64")
+    parser.add_argument("--batch", type=int, help="images of each person, instead of 8")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    spec = quick_spec(data={"size": args.size} if args.size else {}, optim={"batch": args.batch} if args.batch else {})
+    if args.quality:
+        found = quality(spec, args.out, args.quality, args.device)
+        print(f"{'arm':16} reconstruction error  swap error   (mean |difference| after {args.quality} steps)")
+        for name, errors in found.items():
+            print(f"{name:16} {errors['rec_error']:20.4f} {errors['swap_error']:11.4f}")
+        print("equal quality" if equal(found) else f"NOT equal: ours is more than {MARGIN:.0%} worse")
+    else:
+        found = speed(spec, args.out, args.blocks, args.steps, args.device, args.workers)
+        print(f"{'arm':16} {'images/s':>9} {'quartiles':>16} {'ours is':>9}   95 % interval")
+        for name, rate in found["images_per_s"].items():
+            line = f"{name:16} {rate['median']:9.1f} {rate['q25']:8.1f}-{rate['q75']:.1f}"
+            if name in found["times_as_fast"]:
+                ratio = found["times_as_fast"][name]
+                line += f" {ratio['ratio']:8.2f}x   {ratio['low']:.2f} to {ratio['high']:.2f} ({ratio['pairs']} pairs)"
+            print(line)
+        print(f"{args.threads} thread(s), {spec.data.size} px, {spec.optim.batch} + {spec.optim.batch} images a step")
+        for reason in found["void"]:
+            print(f"rates VOID (ratios are paired and stand): {reason}")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({"schema_version": 1, **found, "environment": environment.capture()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
