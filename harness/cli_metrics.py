@@ -120,24 +120,24 @@ def _spec(pair: str, size: int, pairs: int, data: Path | None) -> Spec:
 def _case(spec: Spec, cache: Path) -> Case:
     import torch
 
-    from harness import present, score
+    from harness import evaluation, present
     from harness.data.store import open_store
 
     store = open_store(spec.data, 0, cache, progress=present.Counter())
-    return score.reference_case(spec, store, torch.device("cpu"))
+    return evaluation.reference_case(spec, store, torch.device("cpu"))
 
 
 def _untrained(spec: Spec, cache: Path) -> Case:
     """A case with a model behind it: untrained weights cost as much to score as trained ones."""
     import torch
 
-    from harness import present, score
+    from harness import evaluation, present
     from harness.data.store import open_store
     from harness.train import build_model
 
     torch.manual_seed(0)
     store = open_store(spec.data, 0, cache, progress=present.Counter())
-    return score.build_case(build_model(spec).eval(), spec, store, torch.device("cpu"))
+    return evaluation.build_case(build_model(spec).eval(), spec, store, torch.device("cpu"))
 
 
 def _line(row: LadderRow, ends: dict[str, dict[str, float]]) -> dict[str, Any]:

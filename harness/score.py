@@ -6,27 +6,24 @@ them.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import recognisers, registry, weights
+from harness import features, registry
 from harness.atomic import write_atomic
-from harness.data.encoding import to_display, to_linear
-from harness.data.faces import LANDMARKS, POSE, identity_split, render, sample_identities, sample_poses
 from harness.data.store import FaceStore
-from harness.preview import evaluation_images, outputs, save_png, strip
+from harness.evaluation import build_case
+from harness.preview import save_png, strip
 from harness.spec import Spec
 from harness.train import build_model
 from metrics import ladder
@@ -63,109 +60,29 @@ def score(
 ) -> Scores:
     """Run the evaluators `names` (default: all) on the model and write its pictures to `folder`/pictures.
 
-    Reference rows depend on data and metrics only and are kept under `cache`, shared by all variants; `version` (the
-    score digest) tells one state of the metrics from another.
+    Reference rows and the features of the fixed pictures depend on data and metrics only and are kept under `cache`,
+    shared by all variants; `version` (the score digest) tells one state of the metrics from another.
     """
     model.eval()
-    case = build_case(model, spec, store, device)
     done = Scores()
     evaluators = {name: e.object for name, e in registry.entries("metric").items() if names is None or name in names}
+    pictures = f"{store.fingerprint}/{spec.data.size}/{spec.data.encoding}"
+    key = hashlib.sha256(f"{pictures}/{version}/{sorted(evaluators)}".encode()).hexdigest()
+    kept = cache / f"{key[:24]}.features"
+    known = features.load(kept, device)
+    before = set(known)
+    case = build_case(model, spec, store, device, known)
     for name, values in run(evaluators, case, done.invalid).items():
         finite = values[np.isfinite(values)]
         done.values[name] = [_number(v) for v in values]
         done.scores[name] = {"mean": _number(finite.mean()) if len(finite) else None, "n": len(finite)}
-    key = hashlib.sha256(f"{store.fingerprint}/{version}/{sorted(evaluators)}/{spec.data.size}".encode()).hexdigest()
     done.references = _references(case, evaluators, cache / f"{key[:24]}.json")
     for name, reason in failing(case, evaluators, cache / f"{key[:24]}-ladder.json").items():
         done.invalid.setdefault(name, reason)
+    if set(known) != before:
+        features.save(kept, known)
     _pictures(case, done, folder / "pictures")
     return done
-
-
-def reference_case(spec: Spec, store: FaceStore, device: torch.device) -> Case:
-    """The evaluation set without a model: its outputs are copies of the inputs, in sRGB display encoding."""
-    seen = evaluation_images(store, spec, device)
-    images = {p: _display(x[:, :3], spec.data.encoding) for p, x in seen.items()}
-    factors = tuple(factor.name for factor in POSE)
-    truth = store.truth and store.eval_pose is not None
-    size = spec.data.size
-    return Case(
-        images=images,
-        alpha={p: x[:, 3:] for p, x in seen.items()},
-        swap={"src->dst": images["src"], "dst->src": images["dst"]},
-        rec=images,
-        matched=store.truth,
-        landmarks={p: torch.as_tensor(x) for p, x in store.eval_landmarks.items()} if store.eval_landmarks else None,
-        landmark_names=LANDMARKS if store.eval_landmarks else (),
-        pose=torch.as_tensor(store.eval_pose) if truth else None,
-        pose_names=factors if truth else (),
-        identity={p: torch.as_tensor(x) for p, x in store.identity.items()} if store.identity else None,
-        regressor=recognisers.regressor(device) if store.synthetic else weights.face_finder(device),
-        embedder=recognisers.embedder(device, "judge") if store.synthetic else weights.face_embedder(device),
-        perceptual=weights.perceptual(device),
-        distractors=distractors(size).to(device) if store.synthetic else None,
-        crowd=(lambda: crowd(size)) if store.synthetic else None,
-        render=_renderer(store, size, device) if truth else None,
-    )
-
-
-def _renderer(store: FaceStore, size: int, device: torch.device) -> Callable[[str, Tensor], Tensor]:
-    """(person, pose (B, P)) -> his true pictures (B, 3, size, size) in sRGB."""
-    people = {p: torch.as_tensor(x) for p, x in (store.identity or {}).items()}
-
-    def pictures(person: str, pose: Tensor) -> Tensor:
-        shown = render(people[person].expand(len(pose), -1), pose, size, regions=False)
-        return to_display(shown.rgba[:, :3], "srgb").to(device)
-
-    return pictures
-
-
-def build_case(model: Swapper, spec: Spec, store: FaceStore, device: torch.device) -> Case:
-    """Everything the metrics may ask for, in sRGB display encoding whatever the model was trained on."""
-    encoding = spec.data.encoding
-
-    def display(x: Tensor) -> Tensor:
-        return _display(x, encoding)
-
-    def native(x: Tensor) -> Tensor:
-        return x if encoding == "srgb" else to_display(to_linear(x, "srgb"), encoding)
-
-    seen = evaluation_images(store, spec, device)
-    with torch.no_grad():
-        rec, swap = outputs(model, seen, spec.score.batch)
-        latents = {p: model.encode(seen[p][:, :3]) for p in PEOPLE}
-    return replace(
-        reference_case(spec, store, device),
-        swap={d: display(x) for d, x in swap.items()},
-        rec={p: display(x) for p, x in rec.items()},
-        mu={p: latent.mu for p, latent in latents.items()},
-        logvar={p: latent.logvar for p, latent in latents.items()} if model.sample else None,
-        decode=lambda z, person: display(model.decode(z, person)),
-        encode=lambda x: model.encode(native(x)).mu,
-        modules=dict(model.decoders.items()),
-    )
-
-
-def _display(x: Tensor, encoding: Literal["srgb", "linear"]) -> Tensor:
-    return x if encoding == "srgb" else to_display(to_linear(x.clamp(0, 1), encoding), "srgb")
-
-
-@functools.cache
-def distractors(size: int, count: int = 64) -> Tensor:
-    """A picture each of `count` people of the judging split, (count, 3, size, size) in sRGB: a crowd for retrieval."""
-    rng = identity_split("judge")
-    shown = render(sample_identities(count, rng), sample_poses(count, rng, "interior"), size, regions=False)
-    return to_display(shown.rgba[:, :3], "srgb")
-
-
-@functools.cache
-def crowd(size: int, count: int = 200) -> tuple[Tensor, Tensor]:
-    """`count` people of the judging split, one frontal pose: sRGB (count, 3, size, size), factors (count, I)."""
-    people = sample_identities(count, identity_split("judge"))
-    # The pose of rest, or as near to it as a factor's range allows; zoom and light keep their middle.
-    rest = torch.tensor([0.0 if f.low < 0 < f.high else (f.low + f.high) / 2 for f in POSE])
-    shown = render(people, rest.expand(count, -1), size, supersample=1, regions=False)
-    return to_display(shown.rgba[:, :3], "srgb").clone(), people
 
 
 def failing(case: Case, evaluators: dict[str, Any], path: Path | None = None) -> dict[str, str]:

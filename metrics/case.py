@@ -88,13 +88,15 @@ class Case:
     regressor: Any = None  # callable(images) -> {"pose": (M, K), "landmarks": (M, L, 2)}, with .pose_names
     embedder: Callable[[Tensor], Tensor] | None = None  # images -> (M, E) unit vectors
     perceptual: Any = None  # callable(x, y: (B, 3, H, W)) -> (B,) LPIPS, with .name
-    distractors: Tensor | None = None  # (N, 3, H, W) other people, one image each, for retrieval
+    # () -> (N, 3, H, W) other people, one image each, for retrieval
+    distractors: Callable[[], Tensor] | None = None
     # () -> (N, 3, H, W) pictures of N people in one pose, and their true identity factors (N, K)
     crowd: Callable[[], tuple[Tensor, Tensor]] | None = None
     # (person, pose (B, P)) -> the true display pictures (B, 3, H, W) of that person in any pose
     render: Callable[[str, Tensor], Tensor] | None = None
     modules: Mapping[str, torch.nn.Module] | None = None  # decoders by person, for weight attribution
-    # Features of the fixed images only; hand the same dict to every case over the same images to share them.
+    # Features of the fixed images only (nested dicts and tuples of tensors, arrays and numbers, so that they can be
+    # kept); hand the same dict to every case over the same images to share them.
     fixed: dict[str, Any] = field(default_factory=dict, repr=False)
     notes: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # metric: why NaN or doubtful
     invalid: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # metric: why never to be believed

@@ -176,8 +176,11 @@ def _checkerboard(case: Case) -> Iterator[tuple[str, np.ndarray]]:
         for level in range(1, LEVELS + 1):
             case.note(f"cbe_rms_{level}", "without ground truth the residual is that of the reconstruction")
     # What a grid-free but blurred model would read: the residual is then all the detail that it lacks.
-    residual_floor = case.remember("cbe_floor", lambda: lattice_energy(blur(real, 1.0), real), fixed=True)
-    image_floor = case.remember("cbe_image_floor", lambda: lattice_energy(real), fixed=True)
+    # Remembered as plain arrays, which can be kept from one model to the next.
+    residual_floor = LatticeEnergy(
+        **case.remember("cbe_floor", lambda: vars(lattice_energy(blur(real, 1.0), real)), fixed=True)
+    )
+    image_floor = LatticeEnergy(**case.remember("cbe_image_floor", lambda: vars(lattice_energy(real)), fixed=True))
     readings = {
         "cbe": (lattice_energy(output, wanted), residual_floor),
         "cbe_image": (lattice_energy(swaps), image_floor),

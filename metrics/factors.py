@@ -17,7 +17,7 @@ def _factors(case: Case) -> Iterator[tuple[str, np.ndarray]]:
         case.note("identity_factor_r2", "needs many people whose identity factors are known: the built-in faces")
         yield "identity_factor_r2", np.full(1, np.nan)
         return
-    images, factors = case.crowd()
+    images, factors = case.remember("crowd", case.crowd, fixed=True)
     device = case.images["src"].device
     with torch.no_grad():
         latents = case.encode(images.to(device)).float()

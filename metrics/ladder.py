@@ -24,6 +24,7 @@ GRIDS = (0.03, 0.01, 0.003, 0.001, 0.0)  # rms, fraction of the range
 LEAKS = (2.0, 1.0, 0.5, 0.25, 0.0)  # identity over pose, in standard deviations: eta^2 = s^2 / (1 + s^2)
 SLACK = 0.02  # of the span: what a step may go the wrong way
 END_SLACK = 0.1  # of the span: how far an end may be from its known value
+OTHER_PEOPLE = ("crowd", "distractors")  # features that do not depend on the evaluation pictures
 
 
 def copy_case(case: Case) -> Case:
@@ -108,7 +109,7 @@ def _factor_leak(case: Case, strength: float) -> Case:
     made = oracle_case(case)
     if case.crowd is None:
         return made
-    factors = case.crowd()[1].float().cpu()
+    factors = case.remember("crowd", case.crowd, fixed=True)[1].float().cpu()
     factors = (factors - factors.mean(0)) / factors.std(0).clamp_min(1e-6)
     generator = torch.Generator().manual_seed(0)
     mix = torch.randn(factors.shape[1], 64, generator=generator)
@@ -258,5 +259,5 @@ def _first(case: Case, limit: int) -> Case:
         pose=None if case.pose is None else case.pose[:limit],
         mu=None,
         logvar=None,
-        fixed={} if limit < case.count else case.fixed,
+        fixed=case.fixed if limit >= case.count else {k: v for k, v in case.fixed.items() if k in OTHER_PEOPLE},
     )

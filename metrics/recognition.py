@@ -106,8 +106,8 @@ def _recognition(case: Case) -> Iterator[tuple[str, np.ndarray]]:
 
     others = None
     if case.distractors is not None:
-        images = case.distractors
-        others = case.remember("distractors", lambda: _embed(embed, images), fixed=True)
+        draw = case.distractors
+        others = case.remember("distractors", lambda: _embed(embed, draw()), fixed=True)
     validity = case.remember("id_auc", lambda: _real_auc(real, others), fixed=True)
     if validity < VALID_AUC:
         reason = f"the recogniser's AUC on these real images is {validity:.3f}, under {VALID_AUC}"

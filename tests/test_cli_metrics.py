@@ -12,7 +12,7 @@ from metric_faces import matched_case
 from tiny_training import spec_of, store_in
 from typer.testing import CliRunner
 
-from harness import registry, score
+from harness import evaluation, registry, score
 from harness.cli_metrics import metrics_app
 from harness.errors import CheckFailed
 from harness.registry import Entry
@@ -90,7 +90,7 @@ def test_a_trial_reports_a_failing_metric_as_invalid_and_the_verdict_is_kept(tmp
 
 
 def test_a_case_from_a_store_alone_holds_the_exact_truth_and_no_model(tmp_path: Path) -> None:
-    case = score.reference_case(spec_of(), store_in(tmp_path), torch.device("cpu"))
+    case = evaluation.reference_case(spec_of(), store_in(tmp_path), torch.device("cpu"))
     assert case.matched and not case.has("model") and not case.has("latent")
     assert torch.equal(case.truth("src->dst"), case.images["dst"])
     assert torch.equal(case.swap["src->dst"], case.images["src"])

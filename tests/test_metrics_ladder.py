@@ -37,7 +37,7 @@ EVERY = {name: evaluator for room in ROOMS for name, evaluator in room.EVALUATOR
 
 
 def everything(count=20):
-    case = matched_case(count, embedder=colour_embedder, distractors=strangers(60))
+    case = matched_case(count, embedder=colour_embedder, distractors=lambda: strangers(60))
     case.regressor = Lookup(case)
     people = torch.rand(150, 6, generator=torch.Generator().manual_seed(3))
     case.crowd = lambda: (torch.zeros(150, 3, 8, 8), people)

@@ -79,7 +79,7 @@ def test_retrieval_prefers_the_nearest():
 
 
 def test_oracle_and_copy_are_the_two_ends():
-    case = matched_case(20, embedder=colour_embedder, distractors=strangers(60))
+    case = matched_case(20, embedder=colour_embedder, distractors=lambda: strangers(60))
     good, bad = scores(case), scores(copied(case))
     assert set(good) == {info.name for info in EVALUATORS["recognition"].infos}
     assert good["identity_transfer_embed"] == pytest.approx(np.ones(40), abs=1e-4)
@@ -91,7 +91,7 @@ def test_oracle_and_copy_are_the_two_ends():
 
 
 def test_retrieval_among_too_few_people_is_refused_with_the_reason():
-    case = matched_case(20, embedder=colour_embedder, distractors=strangers(10))
+    case = matched_case(20, embedder=colour_embedder, distractors=lambda: strangers(10))
     assert np.isnan(scores(case)["id_retrieval"]).all()
     assert "50 or more" in case.notes["id_retrieval"]
 

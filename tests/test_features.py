@@ -1,0 +1,92 @@
+"""Features of the fixed pictures: kept on disk, shared by variants, recomputed when the file is damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import spec_of, store_in
+
+from harness import features, recognisers
+from harness.evaluation import reference_case
+from harness.score import score
+from harness.train import build_model
+
+CPU = torch.device("cpu")
+
+
+def test_nested_features_come_back_as_they_were(tmp_path: Path) -> None:
+    kept = {
+        "readings": {"src": {"pose": torch.rand(3, 2)}, "dst": {"pose": torch.rand(3, 2)}},
+        "floor": {"rms": np.array([1.0, np.nan]), "reasons": {3: "too small"}},
+        "crowd": (torch.rand(2, 3), torch.arange(4)),
+        "auc": 0.98765432101234,
+        "none": None,
+    }
+    features.save(tmp_path / "a.features", kept)
+    found = features.load(tmp_path / "a.features", CPU)
+    assert list(found) == list(kept) and found["auc"] == kept["auc"] and found["none"] is None
+    assert torch.equal(found["readings"]["dst"]["pose"], kept["readings"]["dst"]["pose"])
+    assert np.array_equal(found["floor"]["rms"], kept["floor"]["rms"], equal_nan=True)
+    assert found["floor"]["reasons"] == {3: "too small"}
+    assert isinstance(found["crowd"], tuple) and found["crowd"][1].dtype == torch.int64
+
+
+def test_a_feature_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="object"):
+        features.save(tmp_path / "a.features", {"x": object()})
+    assert not (tmp_path / "a.features").exists()
+
+
+@pytest.mark.parametrize("at", [0, 20, 150, -1])
+def test_a_flipped_bit_anywhere_means_computing_again(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "a.features"
+    features.save(path, {"x": torch.rand(20)})
+    content = bytearray(path.read_bytes())
+    content[at] ^= 4
+    path.write_bytes(content)
+    assert features.load(path, CPU) == {}
+    assert not path.exists()
+
+
+def test_the_second_variant_reads_no_fixed_picture_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recognisers see every fixed picture for the first model, and only the outputs of the second."""
+    spec, store = spec_of(), store_in(tmp_path)
+    fixed = [*reference_case(spec, store, CPU).images.values()]
+    seen: list[torch.Tensor] = []
+
+    def counting(load):
+        def loaded(*arguments):
+            inner = load(*arguments)
+
+            class Counted:
+                def __getattr__(self, name):
+                    return getattr(inner, name)
+
+                def __call__(self, images):
+                    seen.append(images)
+                    return inner(images)
+
+            return Counted()
+
+        return loaded
+
+    monkeypatch.setattr(recognisers, "regressor", counting(recognisers.regressor))
+    monkeypatch.setattr(recognisers, "embedder", counting(recognisers.embedder))
+
+    def fixed_readings() -> int:
+        return sum(any(len(x) == len(y) and torch.equal(x, y) for y in fixed) for x in seen)
+
+    rows = []
+    for number in range(2):
+        torch.manual_seed(number)
+        seen.clear()
+        found = score(build_model(spec), spec, store, CPU, tmp_path / str(number), tmp_path / "references")
+        rows.append((found, fixed_readings()))
+    (first, read_first), (second, read_second) = rows
+    assert read_first > 0 and read_second == 0
+    assert first.references == second.references
+    for name in ("id_auc", "yaw_error_floor", "landmark_error_floor", "cbe_floor_rms_1"):
+        assert first.values[name] == second.values[name]
