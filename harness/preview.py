@@ -50,14 +50,14 @@ def save_png(path: Path, picture: Tensor) -> None:
 
 @torch.no_grad()
 def outputs(model: Swapper, images: dict[str, Tensor], batch: int = 64) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Reconstructions by person and swaps by direction, each (M, 3, H, W), decoded from the latent mean in float32."""
+    """Reconstructions by person and swaps by direction, each (M, 3, H, W), in float32, decoded as at test time."""
     rec, swap = {}, {}
     for person, other in zip(PEOPLE, reversed(PEOPLE), strict=True):
         own, foreign = [], []
         for x in images[person][:, :3].split(batch):
-            mu = model.encode(x.contiguous(memory_format=torch.channels_last)).mu
-            own.append(model.decode(mu, person))
-            foreign.append(model.decode(mu, other))
+            z = model.test_code(model.encode(x.contiguous(memory_format=torch.channels_last)))
+            own.append(model.decode(z, person))
+            foreign.append(model.decode(z, other))
         rec[person], swap[f"{person}->{other}"] = torch.cat(own), torch.cat(foreign)
     return rec, swap
 

@@ -79,6 +79,50 @@ class GridUp(nn.Module):
         return self.act(self.norm(self.resample(self.conv(x))))
 
 
+class VectorDown(nn.Module):
+    """(B, c_in, s, s) -> (B, c_out, 1, 1): no grid is left.
+
+    `cells` n: reduced to n x n as by `GridDown`, flattened, one fully connected layer. `cells` 0: a 1x1 convolution,
+    then the mean over all places, which forgets where anything was.
+    """
+
+    def __init__(self, c_in: int, c_out: int, size: int, cells: int, norm: str = "batch"):
+        super().__init__()
+        self.down: nn.Module
+        self.dense: nn.Linear | None = None
+        if cells:
+            self.down = GridDown(c_in, c_in, size, (cells, cells), norm)
+            self.dense = he_linear(nn.Linear(c_in * cells**2, c_out))
+        else:
+            self.down = nn.Sequential(he(nn.Conv2d(c_in, c_out, 1)), norm_layer(norm, c_out), nn.LeakyReLU(0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.down(x)
+        y = y.mean((2, 3)) if self.dense is None else nn.functional.leaky_relu(self.dense(y.flatten(1)), 0.1)
+        return y[:, :, None, None]
+
+
+class VectorUp(nn.Module):
+    """(B, c_in, 1, 1) -> (B, c_out, s, s): a fully connected layer to `cells` x `cells` places, then `GridUp`."""
+
+    def __init__(self, c_in: int, c_out: int, size: int, cells: int, norm: str = "batch"):
+        super().__init__()
+        self.cells = cells
+        self.dense = he_linear(nn.Linear(c_in, c_out * cells**2))
+        self.up = GridUp(c_out, c_out, size, (cells, cells), norm)
+
+    def forward(self, z: Tensor) -> Tensor:
+        y = nn.functional.leaky_relu(self.dense(z.flatten(1)), 0.1)
+        return self.up(y.unflatten(1, (-1, self.cells, self.cells)))
+
+
+def he_linear(layer: nn.Linear, slope: float = 0.1) -> nn.Linear:
+    """He initialisation for a fully connected layer that a LeakyReLU of `slope` follows; returns it."""
+    nn.init.kaiming_normal_(layer.weight, a=slope)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def strided_down(c_in: int, c_mid: int, c_out: int) -> nn.Sequential:
     """The reference bottleneck, kernels 4, strides 2: s -> s/2 (padding 1) -> (s/2 - 4)/2 + 1 (padding 0)."""
     return nn.Sequential(
@@ -89,8 +133,9 @@ def strided_down(c_in: int, c_mid: int, c_out: int) -> nn.Sequential:
 class Uneven(nn.Module):
     """The first upsampling of the reference topology, g -> 2g + 2 (3 -> 8, 7 -> 16).
 
-    `convt` does it by kernel 4, stride 2, padding 0; the others upsample by 2 in their own manner (nearest directly to
-    the final size) and pixel shuffles are then resampled from 2g to 2g + 2.
+    `convt` does it by kernel 4, stride 2, padding 0, `convt3` by kernel 3 with an output padding of 1; the others
+    upsample by 2 in their own manner (nearest directly to the final size) and pixel shuffles are then resampled from 2g
+    to 2g + 2.
     """
 
     def __init__(self, kind: str, c_in: int, c_out: int, grid: int):
@@ -102,6 +147,8 @@ class Uneven(nn.Module):
         self.layer: nn.Module
         if kind == "convt":
             self.layer = nn.ConvTranspose2d(c_in, c_out, 4, 2, 0)
+        elif kind == "convt3":
+            self.layer = nn.ConvTranspose2d(c_in, c_out, 3, 2, 0, output_padding=1)
         elif kind in ("resize", "bilinear"):
             self.layer = nn.Conv2d(c_in, c_out, 3, padding=1)
         else:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from models.upsample import UPSAMPLERS, stage
+
+
+def up_channels(body: tuple[int, ...], width: int) -> tuple[int, ...]:
+    """Channels of a decoder that mirrors an encoder of channels `body`, ending at half its width (8 at least)."""
+    return (body[-1], *reversed(body[:-1]), max(width // 2, 8))
 
 
 class DecoderBody(nn.Module):
@@ -13,10 +20,18 @@ class DecoderBody(nn.Module):
 
     `head="upsample"` makes the last upsampling itself emit the picture (the reference topology: one upsampling an
     entry of `channels`); `head="conv"` adds a 3x3 convolution after the last stage (one upsampling fewer than
-    `channels` has entries). `kinds` is one upsampler name for all stages or one a stage, coarsest first.
+    `channels` has entries). `kinds` is one upsampler name for all stages or one a stage, coarsest first. With `mask` a
+    fourth channel is the predicted face mask.
     """
 
-    def __init__(self, channels: tuple[int, ...], kinds: str | list[str], norm: str = "batch", head: str = "upsample"):
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        kinds: str | Sequence[str],
+        norm: str = "batch",
+        head: str = "upsample",
+        mask: bool = False,
+    ):
         super().__init__()
         if head not in ("upsample", "conv"):
             raise ValueError(f"head must be 'upsample' or 'conv', not {head!r}")
@@ -28,9 +43,9 @@ class DecoderBody(nn.Module):
             stage(name, c_in, c_out, norm) for name, c_in, c_out in zip(names, channels, channels[1:], strict=False)
         ]
         if head == "upsample":
-            layers.append(UPSAMPLERS[names[-1]](channels[-1], 3))
+            layers.append(UPSAMPLERS[names[-1]](channels[-1], 3 + mask))
         else:
-            layers.append(nn.Conv2d(channels[-1], 3, 3, padding=1))
+            layers.append(nn.Conv2d(channels[-1], 3 + mask, 3, padding=1))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from models.upsample import norm_layer
+
+
+def body_channels(size: int, width: int, stages: int | None) -> tuple[tuple[int, ...], int]:
+    """Channels after each stride-2 convolution, and the side of the map they end at.
+
+    `width` channels after the first, doubled at each, at most 8 x width. Without `stages`: down to 8x8 up to 128 px,
+    then 16x16. ValueError when the size cannot be halved so often.
+    """
+    if stages is not None and stages < 1:
+        raise ValueError(f"stages must be at least 1, not {stages}")
+    n = stages or max(1, round(math.log2(size / (8 if size <= 128 else 16))))
+    base = size // 2**n
+    if base * 2**n != size:
+        raise ValueError(f"size {size} is not divisible by 2^{n}; choose a multiple of {2**n} or fewer `stages`")
+    return tuple(min(width * 2**i, 8 * width) for i in range(n)), base
 
 
 def he(conv: nn.Conv2d, slope: float = 0.1) -> nn.Conv2d:

@@ -53,7 +53,8 @@ class Swapper(nn.Module):
     *latent_shape) becomes a person's picture by `trunk` (shared, optional), `decoders[person]` (his own), then `tail`
     (shared, optional): (B, 3, S, S) in [0, 1], or (B, 4, S, S) with a predicted mask as the fourth channel. `sample`
     says whether training decodes a sample (a VAE) or the mean, `sample_when_decoding` the same of swaps and scores.
-    ValueError when swaps shall be sampled without a VAE.
+    `cellwise`: the decoders are convolutional from the latent on, so that a latent equal in every cell asks for a flat
+    picture. ValueError when swaps shall be sampled without a VAE.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Swapper(nn.Module):
         sample_when_decoding: bool = False,
         trunk: nn.Module | None = None,
         tail: nn.Module | None = None,
+        cellwise: bool = True,
     ):
         super().__init__()
         if sample_when_decoding and not sample:
@@ -75,7 +77,7 @@ class Swapper(nn.Module):
         self.decoders = nn.ModuleDict(decoders)
         self.trunk, self.tail = trunk, tail
         self.latent_shape, self.sample = latent_shape, sample
-        self.sample_when_decoding = sample_when_decoding
+        self.sample_when_decoding, self.cellwise = sample_when_decoding, cellwise
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -93,7 +95,7 @@ class Swapper(nn.Module):
         return Latent(mu.float(), logvar.float())
 
     def test_code(self, latent: Latent) -> Tensor:
-        """What is decoded outside training, (B, *latent_shape): the mean, or by `sample_when_decoding` a fixed sample."""
+        """What is decoded outside training, (B, *latent_shape): the mean or, if asked for, a sample by fixed noise."""
         return latent.fixed_sample() if self.sample_when_decoding else latent.mu
 
     def decode(self, z: Tensor, person: str) -> Tensor:

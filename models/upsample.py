@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+Upsample = Literal["convt", "convt3", "resize", "bilinear", "pixelshuffle", "pixelshuffle_icnr"]
+Norm = Literal["batch", "group", "none"]
 
 
 class Resize(nn.Module):
@@ -60,8 +64,17 @@ def conv_transpose(c_in: int, c_out: int, scale: int = 2) -> nn.Module:
     return nn.ConvTranspose2d(c_in, c_out, 2 * scale, scale, (scale + odd) // 2, output_padding=odd)
 
 
+def uneven_transpose(c_in: int, c_out: int, scale: int = 2) -> nn.Module:
+    """Textbook case of uneven overlap: kernel 3, stride 2. Some pixels are painted by two taps a side, some by one.
+
+    For a factor s the kernel is s + 1, with a padding and an output padding of 1 that multiply the size exactly.
+    """
+    return nn.ConvTranspose2d(c_in, c_out, scale + 1, scale, 1, output_padding=1)
+
+
 UPSAMPLERS: dict[str, Callable[..., nn.Module]] = {
     "convt": conv_transpose,
+    "convt3": uneven_transpose,
     "resize": partial(Resize, mode="nearest"),
     "bilinear": partial(Resize, mode="bilinear"),
     "pixelshuffle": partial(PixelShuffle, icnr=False),
