@@ -108,7 +108,6 @@ class Variant:
         known = [k for k in known if k.size]
         return float(known[0][0]) if known else None
 
-
     def groups(self, metric: str) -> dict[Key, Array]:
         """Per-image values of each replicate that is done and has any; one mean where no per-image values exist."""
         found = {key: trial.values(metric) for key, trial in self.done.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class TransitionFit:
     midpoint: float  # cells
     midpoint_interval: tuple[float, float]  # cells
     width: float  # share of the tested log range, 1 = all of it
+    p_step: float = math.nan  # F-test: how likely residuals as large as those of the best step in the asked range are
 
     @property
     def best(self) -> Curve | None:
@@ -84,14 +85,18 @@ def _residuals(y: Array, bases: Array, centre: Array) -> tuple[Array, Array]:
 
 
 def transition_fit(
-    cells: Sequence[float] | Array, values: Sequence[float] | Array, replicates: Iterable[object] | None = None
+    cells: Sequence[float] | Array,
+    values: Sequence[float] | Array,
+    replicates: Iterable[object] | None = None,
+    between: tuple[float, float] | None = None,
 ) -> TransitionFit:
     """Fit constant, linear in log cells, power law and 4-parameter logistic to one value for each trial.
 
     ``cells`` (> 0), ``values`` and ``replicates`` run in parallel; naming the replicates removes the offset that each
     of them shares over all grids. Verdict "step" only if the logistic's BIC is lower by more than 10 than every other
     model's, its midpoint's 95 % profile interval lies inside the tested range, and its 10-90 % width is under a third
-    of that range (in log cells); otherwise "gradual or undetermined".
+    of that range (in log cells); otherwise "gradual or undetermined". ``p_step`` tests the opposite: that a step with
+    its midpoint ``between`` (cells; the tested range when None) describes the data as well as the best curve does.
     """
     x_all, y_all = np.log(np.asarray(cells, dtype=np.float64)), np.asarray(values, dtype=np.float64)
     keep = np.isfinite(y_all) & np.isfinite(x_all)
@@ -115,7 +120,7 @@ def transition_fit(
         "logistic": [(float(m), float(s)) for m in midpoints for s in scales],
     }
     curves: list[Curve] = []
-    profile = np.empty(0)
+    profile, surface = np.empty(0), np.empty((0, 0))
     for extra, (name, options) in enumerate(shapes.items()):
         bases = np.stack([_basis(name, x, shape) for shape in options])
         rss, slopes = _residuals(y, bases, centre)
@@ -125,8 +130,14 @@ def transition_fit(
         intercept = float(np.mean(y - slopes[best] * bases[best]))
         curves.append(Curve(name, parameters, bic, float(rss[best]), intercept, float(slopes[best]), options[best]))
         if name == "logistic":
-            profile = rss.reshape(len(midpoints), len(scales)).min(axis=1)
-    return _judge(tuple(curves), midpoints, profile, max(1, n - 3 - levels), (low, high))
+            surface = rss.reshape(len(midpoints), len(scales))
+            profile = surface.min(axis=1)
+    freedom = max(1, n - 3 - levels)
+    asked = np.log(between) if between else (low, high)
+    steps = surface[np.ix_((midpoints >= asked[0]) & (midpoints <= asked[1]), RISE * scales < span / 3)]
+    ratio = (steps.min() if steps.size else math.inf) / min(curve.rss for curve in curves) - 1
+    p_step = float(stats.f.sf(ratio * freedom / 2, 2, freedom))
+    return replace(_judge(tuple(curves), midpoints, profile, freedom, (low, high)), p_step=p_step)
 
 
 def _judge(
