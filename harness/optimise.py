@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.checkpoint import Checkpoint
 from harness.spec import OptimSpec
@@ -26,10 +28,18 @@ def lr_factor(optim: OptimSpec, number: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (number - optim.warmup) / max(1, steps - optim.warmup)))
 
 
-def adam(model: Swapper, optim: OptimSpec, device: torch.device) -> torch.optim.Adam:
-    """One fused Adam over the parameter groups of a model; `base_lr` of a group is its rate before the schedule."""
+def adam(
+    model: Swapper, optim: OptimSpec, device: torch.device, networks: Mapping[str, nn.Module] | None = None
+) -> torch.optim.Adam:
+    """One fused Adam over the parameter groups of a model, then a group for each loss term's own network.
+
+    `base_lr` of a group is its rate before the schedule; a network's is the body's times its factor `lr`.
+    """
     rates = {"vae": optim.lr * optim.vae_lr, "body": optim.lr}
     groups = [{"params": list(ps), "lr": rates[name], "base_lr": rates[name]} for name, ps in model.rate_groups()]
+    for network in (networks or {}).values():
+        rate = optim.lr * getattr(network, "lr", 1.0)
+        groups.append({"params": list(network.parameters()), "lr": rate, "base_lr": rate})
     return torch.optim.Adam([g for g in groups if g["params"]], betas=optim.betas, fused=device.type in ("cpu", "cuda"))
 
 
@@ -41,17 +51,28 @@ def check_finite(values: dict[str, Tensor], norms: dict[str, Tensor], number: in
         raise Diverged(f"not finite at step {number}: {', '.join(bad)}")
 
 
-def state(model: Swapper, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Weights, buffers and Adam's moments under the names of a checkpoint."""
+def state(
+    model: Swapper, optimiser: torch.optim.Optimizer, networks: Mapping[str, nn.Module] | None = None
+) -> dict[str, Tensor]:
+    """Weights, buffers and Adam's moments under the names of a checkpoint; `networks`: those of loss terms."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for term, network in (networks or {}).items():
+        tensors |= {f"loss/{term}/{name}": value for name, value in network.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{key}": value for key, value in moments.items()}
     return tensors
 
 
-def restore(kept: Checkpoint, model: Swapper, optimiser: torch.optim.Optimizer) -> tuple[int, list[dict[str, Any]]]:
+def restore(
+    kept: Checkpoint,
+    model: Swapper,
+    optimiser: torch.optim.Optimizer,
+    networks: Mapping[str, nn.Module] | None = None,
+) -> tuple[int, list[dict[str, Any]]]:
     """The inverse of `state`: load a checkpoint and return its step and the history so far."""
-    model.load_state_dict({k.removeprefix("model."): v for k, v in kept.tensors.items() if k.startswith("model.")})
+    model.load_state_dict(_under("model.", kept.tensors))
+    for term, network in (networks or {}).items():
+        network.load_state_dict(_under(f"loss/{term}/", kept.tensors))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in kept.tensors.items():
         if name.startswith("adam."):
@@ -63,3 +84,32 @@ def restore(kept: Checkpoint, model: Swapper, optimiser: torch.optim.Optimizer) 
             if value.shape == parameter.shape:  # fused Adam walks through memory: moments must lie as their weights do
                 own[key] = torch.empty_like(parameter).copy_(value)
     return kept.meta["step"], kept.meta["history"]
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+class Buffers:
+    """A copy of the buffers of networks as they were before a step.
+
+    An attempt that runs out of memory half-way has moved batch norm's statistics already; the next attempt must not
+    find them moved. One call a step and kind of number, hence the grouping.
+    """
+
+    def __init__(self, *networks: nn.Module) -> None:
+        live: dict[torch.dtype, list[Tensor]] = defaultdict(list)
+        for network in networks:
+            for buffer in network.buffers():
+                live[buffer.dtype].append(buffer)
+        self._pairs = [(group, [torch.empty_like(buffer) for buffer in group]) for group in live.values()]
+
+    def keep(self) -> None:
+        """Copy them."""
+        for live, kept in self._pairs:
+            torch._foreach_copy_(kept, live)
+
+    def put_back(self) -> None:
+        """As they were when `keep` was called."""
+        for live, kept in self._pairs:
+            torch._foreach_copy_(live, kept)

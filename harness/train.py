@@ -1,8 +1,8 @@
 """The training loop: one for every variant.
 
-Two people, one encoder pass, one decoder each; a weighted list of loss terms; one Adam whose parameter groups do what
-three Adams would. To resume, call it again with the same folder: the random state is re-derived from (seed, stream,
-step) at every step, so a checkpoint holds only weights, moments and the step.
+Two people, one encoder pass, one decoder each; a weighted list of loss terms, some with a network of their own; one
+Adam whose parameter groups do what several would. To resume, call it again with the same folder: the random state is
+re-derived from (seed, stream, step) at every step, so a checkpoint holds only weights, moments and the step.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from harness.atomic import write_atomic
 from harness.data.batches import BatchSource
 from harness.data.store import FaceStore
 from harness.data.streams import stream_seed
-from harness.optimise import adam, check_finite, lr_factor, restore, state
+from harness.optimise import Buffers, adam, check_finite, lr_factor, restore, state
 from harness.preview import Preview
 from harness.spec import OptimSpec, Spec
-from models.losses import Step
+from harness.terms import Term, build_losses, logged, networks, own_objectives
+from models.step import Step
 from models.swapper import PEOPLE, Swapper
 
 BLOCK = 20  # steps timed together: one reading of the clock a step would cost a device synchronisation
@@ -65,15 +66,6 @@ def build_model(spec: Spec) -> Swapper:
     return registry.get("variant", spec.model.variant).object(size=spec.data.size, **spec.model.options)
 
 
-def build_losses(spec: Spec) -> list[tuple[str, float, Callable[[Step], Tensor]]]:
-    """(name, weight, term) of every loss whose weight is not zero."""
-    return [
-        (name, term.weight, registry.get("loss", name).object(**term.options))
-        for name, term in spec.loss.items()
-        if term.weight > 0
-    ]
-
-
 def train(
     spec: Spec,
     seed: int,
@@ -93,10 +85,11 @@ def train(
     steps = total_steps(spec, source.steps_per_epoch)
     torch.manual_seed(stream_seed(seed, "init", 0))
     model = build_model(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    terms = build_losses(spec)
-    optimiser = adam(model, optim, device)
+    terms = build_losses(spec, model)
+    critics = networks(terms)
+    optimiser, buffers = adam(model, optim, device, critics), Buffers(model, *critics.values())
     kept = checkpoint.load(folder / "checkpoint")
-    start, history = restore(kept, model, optimiser) if kept and kept.meta else (0, [])
+    start, history = restore(kept, model, optimiser, critics) if kept and kept.meta else (0, [])
     precision = kept.meta["precision"] if kept and kept.meta else choose_precision(optim, model, source, terms, device)
     done = Trained(model, steps, kept.meta["seconds"] if kept and kept.meta else 0.0, precision)
     done.resumed_from = start or None
@@ -108,16 +101,18 @@ def train(
     mark, mark_step = time.perf_counter(), start
 
     for number in range(start, steps):
-        batch = source.at(number)
+        batch, pace = source.at(number), lr_factor(optim, number, steps)
         for group in optimiser.param_groups:
-            group["lr"] = group["base_lr"] * lr_factor(optim, number, steps)
+            group["lr"] = group["base_lr"] * pace
+        buffers.keep()
         while True:
             try:
                 torch.manual_seed(stream_seed(seed, "init", number + 1))
-                values, norms = _step(model, terms, optimiser, batch, (number, steps), parts, precision, optim.clip)
+                values, norms = _step(model, terms, optimiser, batch, (number, steps), parts, precision, spec)
                 break
             except torch.OutOfMemoryError as error:
                 optimiser.zero_grad(set_to_none=True)
+                buffers.put_back()
                 if parts >= optim.batch:
                     raise OutOfMemory(f"one image of each person does not fit: {error}") from error
                 parts = min(2 * parts, optim.batch)
@@ -136,12 +131,12 @@ def train(
         total = sum(weight * float(values[name]) for name, weight, _ in terms)
         if count % log_every == 0 or count in moments:
             row: dict[str, Any] = {"step": count, "images": 2 * optim.batch * count, "seconds": round(done.seconds, 3)}
-            row |= {"loss": {name: float(v) for name, v in values.items()}, "total": total}
-            row |= {"grad_norm": {k: float(v) for k, v in norms.items()}, "lr": optimiser.param_groups[-1]["lr"]}
+            row |= {"loss": {name: float(v) for name, v in (values | logged(terms)).items()}, "total": total}
+            row |= {"grad_norm": {k: float(v) for k, v in norms.items()}, "lr": optim.lr * pace}
             history.append(row | (preview.take(model, count) if count in moments else {}))
         if stopping or count == steps or time.monotonic() - saved > CHECKPOINT_S:
             meta = {"step": count, "seconds": done.seconds, "precision": precision, "history": history}
-            checkpoint.save(folder / "checkpoint", state(model, optimiser), meta)
+            checkpoint.save(folder / "checkpoint", state(model, optimiser, critics), meta)
             write_history(folder, history)
             saved = time.monotonic()
         report(step=count, steps=steps, loss=total, images_per_s=done.images_per_s[-1] if done.images_per_s else None)
@@ -154,38 +149,53 @@ def train(
 
 def _step(
     model: Swapper,
-    terms: list[tuple[str, float, Callable[[Step], Tensor]]],
+    terms: list[Term],
     optimiser: torch.optim.Optimizer,
     batch: dict[str, tuple[Tensor, Tensor]],
     at: tuple[int, int],
     parts: int,
     precision: str,
-    clip: float,
+    spec: Spec,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """One optimiser step over `parts` micro-batches: loss values by term, gradient norms by network before clipping."""
+    """One optimiser step over `parts` micro-batches: loss values by term, gradient norms by network before clipping.
+
+    The objective of a term's own network is called `<term>.own`. It joins the same backward pass: term and network
+    see each other detached.
+    """
     model.train()
     sums: dict[str, Tensor] = {}
     chunks = {p: list(zip(*(part.chunk(parts) for part in batch[p]), strict=True)) for p in PEOPLE}
     for pieces in zip(*(chunks[p] for p in PEOPLE), strict=True):
-        step = forward(model, dict(zip(PEOPLE, pieces, strict=True)), at, precision)
+        step = forward(model, dict(zip(PEOPLE, pieces, strict=True)), at, precision, spec.data.encoding)
         share = len(step.z[PEOPLE[0]]) / len(batch[PEOPLE[0]][0])
         values = {name: share * term(step) for name, _, term in terms}
-        torch.stack([weight * values[name] for name, weight, _ in terms]).sum().backward()
-        for name, value in values.items():
+        own = {name: share * value for name, value in own_objectives(terms, step).items()}
+        objective = torch.stack([*(weight * values[name] for name, weight, _ in terms), *own.values()]).sum()
+        if objective.requires_grad:  # not when every term rests at this step
+            objective.backward()
+        for name, value in (values | own).items():
             sums[name] = sums.get(name, 0.0) + value.detach()
+    groups = model.clip_groups() | {name: list(network.parameters()) for name, network in networks(terms).items()}
     norms = {
-        name: nn.utils.clip_grad_norm_(group, clip if clip > 0 else math.inf)
-        for name, group in model.clip_groups().items()
+        name: nn.utils.clip_grad_norm_(group, spec.optim.clip if spec.optim.clip > 0 else math.inf)
+        for name, group in groups.items()
+        if any(parameter.grad is not None for parameter in group)
     }
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
     return sums, norms
 
 
-def forward(model: Swapper, batch: dict[str, tuple[Tensor, Tensor]], at: tuple[int, int], precision: str) -> Step:
+def forward(
+    model: Swapper,
+    batch: dict[str, tuple[Tensor, Tensor]],
+    at: tuple[int, int],
+    precision: str,
+    encoding: str = "srgb",
+) -> Step:
     """Both people through the encoder in one pass, then each through his own decoder.
 
-    `batch`: input and target (B, 4, H, W) of each person.
+    `batch`: input and target (B, 4, H, W) of each person; `at`: number of this step and of all.
     """
     inputs = {p: batch[p][0][:, :3] for p in PEOPLE}
     x = torch.cat([inputs[p] for p in PEOPLE]).contiguous(memory_format=torch.channels_last)
@@ -194,10 +204,12 @@ def forward(model: Swapper, batch: dict[str, tuple[Tensor, Tensor]], at: tuple[i
         z = latent.sample() if model.sample else latent.mu
         by_person = {name: dict(zip(PEOPLE, t.chunk(2), strict=True)) for name, t in
                      (("z", z), ("mu", latent.mu), ("logvar", latent.logvar))}  # fmt: skip
-        rec = {p: model.decode(by_person["z"][p], p) for p in PEOPLE}
+        decoded = {p: model.decode_with_mask(by_person["z"][p], p) for p in PEOPLE}
     target = {p: batch[p][1][:, :3] for p in PEOPLE}
     alpha = {p: batch[p][1][:, 3:] for p in PEOPLE}
-    return Step(inputs, target, alpha, rec, by_person["mu"], by_person["logvar"], by_person["z"], *at, model)
+    rec, mattes = ({p: decoded[p][0] for p in PEOPLE}, {p: decoded[p][1] for p in PEOPLE})
+    latents = (by_person[name] for name in ("mu", "logvar", "z"))
+    return Step(inputs, target, alpha, rec, *latents, *at, model, mattes, precision, encoding)
 
 
 def choose_precision(optim: OptimSpec, model: Swapper, source: BatchSource, terms: list, device: torch.device) -> str:

@@ -6,39 +6,10 @@ resolution or batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from models.swapper import Swapper
-
-
-@dataclass
-class Step:
-    """What one training step knows. Pictures are display values in [0, 1]; keys are the people ("src", "dst").
-
-    inputs, target, rec: (B, 3, H, W) pictures encoded, asked for, and decoded by the person's own decoder; alpha: (B,
-    1, H, W) matte of the target; mu, logvar, z: (B, C, h, w); number: index of this step of `total`; model: for terms
-    that decode more.
-    """
-
-    inputs: dict[str, Tensor]
-    target: dict[str, Tensor]
-    alpha: dict[str, Tensor]
-    rec: dict[str, Tensor]
-    mu: dict[str, Tensor]
-    logvar: dict[str, Tensor]
-    z: dict[str, Tensor]
-    number: int
-    total: int
-    model: Swapper
-
-
-def over_people(step: Step, term) -> Tensor:
-    """The mean of `term(person)` over the people of a step."""
-    people = list(step.rec)
-    return torch.stack([term(person) for person in people]).mean()
+from models.step import Step, over_people
 
 
 class FaceL1:

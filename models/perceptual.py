@@ -12,8 +12,9 @@ from typing import Any, Literal
 from torch import Tensor
 
 from models import pretrained
-from models.losses import Gradient, Step, over_people
+from models.losses import Gradient
 from models.lpips import LPIPS
+from models.step import Step, over_people
 
 
 class Lpips:

@@ -56,7 +56,8 @@ def test_one_adam_with_groups_equals_three_adams(store: FaceStore, tmp_path: Pat
     spec = spec_of(model={"norm": "none"}, optim={"steps": 5, "schedule": "constant", "clip": clip, "lr": 3e-3})
     found = run(spec, store, tmp_path).model
     torch.manual_seed(stream_seed(0, "init", 0))
-    model, terms = train.build_model(spec).to(memory_format=torch.channels_last), train.build_losses(spec)  # type: ignore[call-overload]
+    model = train.build_model(spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    terms = train.build_losses(spec, model)
     lr, betas = 3e-3, spec.optim.betas
     encoder = [{"params": model.encoder.parameters()}, {"params": model.head.parameters(), "lr": lr / 2}]
     adams = [torch.optim.Adam(encoder, lr=lr, betas=betas, fused=False)]
@@ -161,12 +162,12 @@ def starve(monkeypatch: pytest.MonkeyPatch, fits: int, at: int = 2) -> list[int]
     sizes: list[int] = []
     whole = train.forward
 
-    def forward(model: Swapper, batch: Any, when: tuple[int, int], precision: str) -> Any:
+    def forward(model: Swapper, batch: Any, when: tuple[int, int], *how: str) -> Any:
         count = len(batch["src"][0])
         if when[0] >= at and count > fits:
             raise torch.OutOfMemoryError("CUDA out of memory")
         sizes.append(count)
-        return whole(model, batch, when, precision)
+        return whole(model, batch, when, *how)
 
     monkeypatch.setattr(train, "forward", forward)
     return sizes
@@ -224,7 +225,8 @@ def test_steps_come_from_epochs_when_they_are_not_given() -> None:
 
 
 def test_terms_without_weight_are_not_computed() -> None:
-    assert [name for name, _, _ in train.build_losses(spec_of(loss={"l1": 1.0, "kl": 0.0}))] == ["l1"]
+    spec = spec_of(loss={"l1": 1.0, "kl": 0.0})
+    assert [name for name, _, _ in train.build_losses(spec, train.build_model(spec))] == ["l1"]
 
 
 def test_bf16_changes_little_and_leaves_weights_in_fp32(store: FaceStore, tmp_path: Path) -> None:
@@ -242,7 +244,7 @@ def test_the_precision_probe_leaves_the_model_as_it_was(store: FaceStore) -> Non
     model: nn.Module = train.build_model(spec)
     before: dict[str, Tensor] = {k: v.clone() for k, v in model.state_dict().items()}
     source = BatchSource(store, spec.data, 6, 0, CPU)
-    assert train.choose_precision(spec.optim, model, source, train.build_losses(spec), CPU) in ("fp32", "bf16")  # type: ignore[arg-type]
+    assert train.choose_precision(spec.optim, model, source, train.build_losses(spec, model), CPU) in ("fp32", "bf16")  # type: ignore[arg-type]
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
 

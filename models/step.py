@@ -1,0 +1,123 @@
+"""What one training step knows, for the terms that read it.
+
+A term is called with a `Step` and returns a scalar for the swapper. A term with a network of its own is an `nn.Module`
+and may have, besides: `bind(model, size)`, called once before the optimiser is made; `own(step) -> scalar | None`, the
+objective of its own network on detached inputs (None when it does not learn at this step); `log() -> {name: number}`,
+read when a row of the history is written; `lr`, a factor on the learning rate for its own network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import permutations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from models.swapper import Latent, Swapper
+
+
+@dataclass
+class Step:
+    """What one training step knows. Pictures are display values in [0, 1]; keys are the people ("src", "dst").
+
+    inputs, target, rec: (B, 3, H, W) pictures encoded, asked for, and decoded by the person's own decoder; alpha: (B,
+    1, H, W) matte of the target; mu, logvar, z: (B, C, h, w); number: index of this step of `total`; model: for terms
+    that decode more; mask: (B, 1, H, W) predicted mattes, None or absent where the model has none; precision: "fp32"
+    or "bf16", that of the passes through networks; encoding: of the pictures, "srgb" or "linear".
+    """
+
+    inputs: dict[str, Tensor]
+    target: dict[str, Tensor]
+    alpha: dict[str, Tensor]
+    rec: dict[str, Tensor]
+    mu: dict[str, Tensor]
+    logvar: dict[str, Tensor]
+    z: dict[str, Tensor]
+    number: int
+    total: int
+    model: Swapper
+    mask: dict[str, Tensor | None] = field(default_factory=dict)
+    precision: str = "fp32"
+    encoding: str = "srgb"
+    _swaps: dict[tuple[str, str], Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def directions(self) -> list[tuple[str, str]]:
+        """(driver, target) of every swap: two for two people."""
+        return list(permutations(self.rec, 2))
+
+    def swap(self, driver: str, target: str) -> Tensor:
+        """The latents of `driver` decoded by `target`'s decoder, (B, 3, H, W); decoded once a step for all terms."""
+        if (driver, target) not in self._swaps:
+            self._swaps[driver, target] = self.decode(self.z[driver], target)
+        return self._swaps[driver, target]
+
+    def swaps(self) -> Tensor:
+        """All swaps in the order of `directions`, (2B, 3, H, W) for two people."""
+        return torch.cat([self.swap(driver, target) for driver, target in self.directions])
+
+    def decode(self, z: Tensor, person: str) -> Tensor:
+        """One more pass through a decoder, (B, 3, H, W) in float32; batch norm's statistics stay as they are."""
+        with still(self.model), self.autocast():
+            return self.model.decode(z, person)
+
+    def encode(self, x: Tensor) -> Latent:
+        """One more pass through the encoder; batch norm's statistics stay as they are."""
+        with still(self.model), self.autocast():
+            return self.model.encode(x.contiguous(memory_format=torch.channels_last))
+
+    def autocast(self) -> torch.autocast:
+        """The context of a pass through a network at this step's precision."""
+        device = next(iter(self.z.values())).device
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def display(self, x: Tensor) -> Tensor:
+        """Pictures as recognisers want them, sRGB-encoded (IEC 61966-2-1): a change only where training is linear."""
+        if self.encoding != "linear":
+            return x
+        knee = 0.0031308
+        return torch.where(x <= knee, 12.92 * x, 1.055 * x.clamp_min(knee) ** (1 / 2.4) - 0.055)
+
+    def zero(self) -> Tensor:
+        """A scalar 0 on this step's device: the value of a term that does not act."""
+        return next(iter(self.z.values())).new_zeros(())
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Batch normalisation by its running statistics, without moving them.
+
+    They are those of the reconstructions, by which a swap is normalised when it is scored. Normalised by themselves,
+    swaps would be trained as nobody will see them.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
+
+
+def over_people(step: Step, term: Callable[[str], Tensor]) -> Tensor:
+    """The mean of `term(person)` over the people of a step."""
+    people = list(step.rec)
+    return torch.stack([term(person) for person in people]).mean()
+
+
+def pace(step: Step, start: float = 0.0, ramp: float = 0.0, every: int = 1) -> float:
+    """The factor of a term at this step, 0 when it does not act: then it need not be computed.
+
+    Nothing before the fraction `start` of the run; from there linear growth over the fraction `ramp`. With `every: k`
+    the term acts at each k-th step with k times its weight (lazy regularisation, Karras et al. 2020): its mean over
+    steps is the same.
+    """
+    done = (step.number + 1) / step.total
+    if done <= start or (step.number + 1) % every:
+        return 0.0
+    return every * (min(1.0, (done - start) / ramp) if ramp > 0 else 1.0)
