@@ -21,7 +21,7 @@ from models.variants import cells_of
 def trunk(
     size: int,
     grid: int | tuple[int, int] = 3,
-    own: int = 1,
+    own: int = 2,
     people: tuple[str, ...] = PEOPLE,
     width: int = 32,
     stages: int | None = None,

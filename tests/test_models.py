@@ -169,7 +169,7 @@ def test_wrong_sizes_and_names_are_told_in_words() -> None:
         grid(250, 3)
     with pytest.raises(ValueError, match="grid must be at least 1"):
         grid(64, 0)
-    with pytest.raises(ValueError, match=r"upsample must be one of convt, resize.*not 'bicubic'"):
+    with pytest.raises(ValueError, match=r"upsample must be one of convt, convt3, resize.*not 'bicubic'"):
         grid(64, 3, upsample="bicubic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lists 5 stages, but this decoder has 3"):
         grid(64, 3, upsample=["resize"] * 5)
