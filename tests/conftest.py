@@ -1,0 +1,40 @@
+"""Fixtures of the tests that run whole plans: single-threaded trials, the trouble-making plugin, one results root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def one_core() -> Iterator[None]:
+    """Single-threaded trials: several threads are slower on pictures this small, and much slower on a busy machine."""
+    from harness.execute import local
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "cores", lambda: 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trouble() -> Iterator[None]:
+    """The plugin tests/trouble.py is loaded, and nothing of it stays."""
+    from trouble_plans import PLUGIN
+
+    from harness import registry, train
+
+    added, loaded, seconds = dict(registry._added), list(registry._plugins), train.CHECKPOINT_S
+    registry.load_plugin(PLUGIN)
+    yield
+    train.CHECKPOINT_S = seconds
+    registry._added.clear()
+    registry._added.update(added)
+    registry._plugins[:] = loaded
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One results root, so that the face set is rendered once."""
+    return tmp_path_factory.mktemp("results")
