@@ -208,8 +208,8 @@ def forward(
     target = {p: batch[p][1][:, :3] for p in PEOPLE}
     alpha = {p: batch[p][1][:, 3:] for p in PEOPLE}
     rec, mattes = ({p: decoded[p][0] for p in PEOPLE}, {p: decoded[p][1] for p in PEOPLE})
-    latents = (by_person[name] for name in ("mu", "logvar", "z"))
-    return Step(inputs, target, alpha, rec, *latents, *at, model, mattes, precision, encoding)
+    mu, logvar, codes = (by_person[name] for name in ("mu", "logvar", "z"))
+    return Step(inputs, target, alpha, rec, mu, logvar, codes, *at, model, mattes, precision, encoding)
 
 
 def choose_precision(optim: OptimSpec, model: Swapper, source: BatchSource, terms: list, device: torch.device) -> str:

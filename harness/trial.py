@@ -186,10 +186,12 @@ class _Hashes:
         return self._once((data, seed), lambda: data_fingerprint(data, seed))
 
     def training(self, spec: Spec) -> str:
-        files = {registry.get("variant", spec.model.variant).file}
-        files |= {registry.get("loss", name).file for name in spec.loss}
+        losses = [registry.get("loss", name) for name, term in spec.loss.items() if term.weight > 0]
+        files = {registry.get("variant", spec.model.variant).file, *(loss.file for loss in losses)}
+        read = sorted({file for loss in losses for file in getattr(loss.object, "reads", ())})  # weights' records
         roots = [self.home / "harness" / "train.py", *sorted((self.home / "harness" / "data").rglob("*.py"))]
-        return self._once(frozenset(files), lambda: code_hash([*roots, *sorted(files)], self.home))
+        key = (frozenset(files), *read)
+        return self._once(key, lambda: code_hash([*roots, *sorted(files)], self.home, read))
 
     def scoring(self, metrics: Iterable[str]) -> str:
         files = {registry.get("metric", name).file for name in metrics}
@@ -247,6 +249,11 @@ def _imports(file: Path, home: Path, mtime: int, size: int) -> tuple[Path, ...]:
 
 def parameters(spec: Spec) -> int:
     """Number of parameters of the spec's model, built without memory."""
+    return sum(parameter.numel() for parameter in _weightless(spec).parameters())
+
+
+def _weightless(spec: Spec) -> Any:
+    """The spec's model without memory, after its loss terms have looked at it: ValueError when one does not suit."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -260,11 +267,16 @@ def parameters(spec: Spec) -> int:
 
     build = registry.get("variant", spec.model.variant).object
     with torch.device("meta"), Undrawn():
-        return sum(parameter.numel() for parameter in build(size=spec.data.size, **spec.model.options).parameters())
+        model = build(size=spec.data.size, **spec.model.options)
+        for name, term in spec.loss.items():
+            loss = registry.get("loss", name).object
+            if term.weight > 0 and hasattr(loss, "bind"):
+                loss(**term.options).bind(model, spec.data.size)
+    return model
 
 
 def _buildable(spec: Spec, error: Any) -> None:
-    """A size that a variant cannot have is told before anything is trained."""
+    """A size that a variant cannot have, or a loss that its model cannot serve, is told before anything is trained."""
     try:
         parameters(spec)
     except ValueError as problem:

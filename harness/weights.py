@@ -113,14 +113,18 @@ def resolved(spec: Spec) -> Spec:
 def preflight(specs: Iterable[Spec]) -> None:
     """Ask each loss term in use whether it could be built here, and look for damage in what scoring would read.
 
-    EnvironmentProblem names file, hash and place.
+    EnvironmentProblem names file, hash and place; UsageError tells of a term that cannot read these faces.
     """
-    asked: list[tuple[str, dict[str, Any]]] = []
+    asked: list[tuple[str, dict[str, Any], bool]] = []
     for_scores: set[str] = set()
     for spec in specs:
-        for_scores |= {SCORING_TRUNK, *_face_names(spec.data.source == "builtin")}
-        asked += [(name, dict(term.options)) for name, term in spec.loss.items() if term.weight > 0]
-    for name, options in {repr(one): one for one in asked}.values():
+        builtin = spec.data.source == "builtin"
+        for_scores |= {SCORING_TRUNK, *_face_names(builtin)}
+        asked += [(name, dict(term.options), builtin) for name, term in spec.loss.items() if term.weight > 0]
+    for name, options, builtin in {repr(one): one for one in asked}.values():
+        unfit = getattr(registry.get("loss", name).object, "unfit", None)
+        if unfit and (why := unfit(options, builtin)):
+            raise UsageError(f"the loss {name!r} does not fit the data: {why}")
         check = getattr(registry.get("loss", name).object, "preflight", None)
         try:
             if check:

@@ -6,10 +6,13 @@ resolution or batch.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from models.step import Step, over_people
+from models.swapper import Swapper
 
 
 class FaceL1:
@@ -132,6 +135,35 @@ class LatentPositional:
         return (step.z["src"] - step.z["dst"]).square().mean()
 
 
+class Mask:
+    """Learned mask: the predicted matte against the target's alpha, by `kind`: L1 or binary cross-entropy.
+
+    Needs a variant that predicts a mask beside RGB; ValueError for one that does not.
+    """
+
+    def __init__(self, kind: Literal["l1", "bce"] = "l1"):
+        self.kind = kind
+
+    def bind(self, model: Swapper, size: int) -> None:
+        """Looks whether the model has a mask: a decoding of zeros, without a trace."""
+        weight, training = next(model.parameters()), model.training
+        with torch.no_grad(), torch.random.fork_rng(), torch.device(weight.device):
+            _, mask = model.eval().decode_with_mask(torch.zeros(1, *model.latent_shape), model.people[0])
+        model.train(training)
+        if mask is None:
+            raise ValueError("the model predicts no mask: choose a variant's mask option, or leave the loss mask out")
+
+    def __call__(self, step: Step) -> Tensor:
+        return over_people(step, lambda p: self.of(step.mask[p], step.alpha[p]))
+
+    def of(self, mask: Tensor | None, alpha: Tensor) -> Tensor:
+        """Two mattes (B, 1, H, W) in [0, 1] -> scalar."""
+        assert mask is not None
+        if self.kind == "l1":
+            return (mask - alpha).abs().mean()
+        return nn.functional.binary_cross_entropy(mask.clamp(1e-6, 1 - 1e-6), alpha)
+
+
 LOSSES = {
     "face_l1": FaceL1,
     "l1": L1,
@@ -140,4 +172,5 @@ LOSSES = {
     "kl": KL,
     "latent_statistics": LatentStatistics,
     "latent_positional": LatentPositional,
+    "mask": Mask,
 }

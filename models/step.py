@@ -15,6 +15,7 @@ from itertools import permutations
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.swapper import Latent, Swapper
@@ -110,14 +111,31 @@ def over_people(step: Step, term: Callable[[str], Tensor]) -> Tensor:
     return torch.stack([term(person) for person in people]).mean()
 
 
-def pace(step: Step, start: float = 0.0, ramp: float = 0.0, every: int = 1) -> float:
-    """The factor of a term at this step, 0 when it does not act: then it need not be computed.
+def frozen(network: nn.Module, x: Tensor) -> Tensor:
+    """The network's output; gradients flow to `x` and not to the network's weights."""
+    return functional_call(network, {name: p.detach() for name, p in network.named_parameters()}, (x,))
 
-    Nothing before the fraction `start` of the run; from there linear growth over the fraction `ramp`. With `every: k`
-    the term acts at each k-th step with k times its weight (lazy regularisation, Karras et al. 2020): its mean over
-    steps is the same.
+
+@dataclass(frozen=True)
+class Pace:
+    """When a term acts, and how much: options that several terms share. ValueError for impossible ones.
+
+    Nothing before the fraction `start` of the run; from there linear growth over the fraction `ramp` of the run. With
+    `every: k` the term acts at each k-th step with k times its weight (lazy regularisation, Karras et al. 2020): its
+    mean over the steps stays the same.
     """
-    done = (step.number + 1) / step.total
-    if done <= start or (step.number + 1) % every:
-        return 0.0
-    return every * (min(1.0, (done - start) / ramp) if ramp > 0 else 1.0)
+
+    start: float = 0.0
+    ramp: float = 0.0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.start < 1 and 0 <= self.ramp <= 1 and self.every >= 1):
+            raise ValueError(f"start in [0, 1), ramp in [0, 1] and every of at least 1 are possible, not {self}")
+
+    def at(self, step: Step) -> float:
+        """The factor of the term at this step; 0 when it rests and need not be computed."""
+        done = (step.number + 1) / step.total
+        if done <= self.start or (step.number + 1) % self.every:
+            return 0.0
+        return self.every * (min(1.0, (done - self.start) / self.ramp) if self.ramp > 0 else 1.0)
