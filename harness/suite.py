@@ -53,7 +53,7 @@ class SuiteSections(_Model):
     metrics: list[str] | None = Field(default=None, min_length=1, description="evaluators; all when unset")
     baseline: str | dict[str, Any] | None = Field(default=None, description="label or cell to compare with")
     labels: dict[str, str] | None = Field(default=None, description="{generated label: label to use}")
-    claims: list[dict[str, Any]] | None = Field(default=None, description="claims to be judged, kept as given")
+    claims: list[dict[str, Any]] | None = Field(default=None, description="sentences that can fail, to be judged")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def from_document(document: Document, file: Path) -> Suite:
         metrics=tuple(sections.metrics) if sections.metrics else None,
         metrics_at=tuple(document.where(("metrics", i)) for i in range(len(sections.metrics or ()))),
         baseline=baseline,
-        claims=tuple(sections.claims or ()),
+        claims=_claims(document, sections, found),
         top=document.where(()),
     )
 
@@ -202,6 +202,14 @@ def _baseline(document: Document, given: str | dict[str, Any] | None, found: tup
         if cell.identity == identity:
             return cell.label
     raise document.where(("baseline",)).error(f"no cell has these settings. Expected one of: {', '.join(labels[:40])}")
+
+
+def _claims(document: Document, sections: SuiteSections, found: tuple[Cell, ...]) -> tuple[dict[str, Any], ...]:
+    if not sections.claims:
+        return ()
+    from harness.claim_spec import resolved  # metrics are looked up, which a suite without claims need not wait for
+
+    return resolved(document, sections.claims, found, sections.metrics)
 
 
 def known_suites() -> dict[str, Path]:

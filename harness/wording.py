@@ -149,6 +149,11 @@ _LATTICE = {
 }
 
 
+def is_named(name: str) -> bool:
+    """Whether a score or cost of this exact name is listed here, so that nothing need be imported to know it."""
+    return name in _KNOWN
+
+
 @functools.cache
 def label(name: str) -> Label:
     """The label of a metric: known here, else as its evaluator describes it, else its bare name."""

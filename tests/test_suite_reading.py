@@ -243,8 +243,10 @@ def test_only_selects_by_label_or_label_and_seed() -> None:
         trials(found, "quick", only="grid4")
 
 
-def test_claims_are_kept_as_given() -> None:
-    assert loaded(tiny_suite.TEXT + "claims: [{id: C1, any: [1]}]\n").claims == ({"id": "C1", "any": [1]},)
+def test_claims_change_no_digest() -> None:
+    claim = "claims: [{id: C1, says: s, metric: leak_gap, better: {a: grid3, than: grid5}}]\n"
+    bare, claiming = (trials(loaded(text), "quick") for text in (tiny_suite.TEXT, tiny_suite.TEXT + claim))
+    assert [(t.digest, t.score_digest) for t in bare] == [(t.digest, t.score_digest) for t in claiming]
 
 
 def test_a_relative_data_folder_is_read_from_the_suites_place(tmp_path: Path) -> None:
