@@ -19,9 +19,7 @@ from metrics.case import Case
 from models.swapper import PEOPLE, Swapper
 
 
-def reference_case(
-    spec: Spec, store: FaceStore, device: torch.device, features: dict[str, Any] | None = None
-) -> Case:
+def reference_case(spec: Spec, store: FaceStore, device: torch.device, features: dict[str, Any] | None = None) -> Case:
     """The evaluation set without a model: its outputs are copies of the inputs, in sRGB display encoding.
 
     `features`: what is already known of these very pictures; more is added to it.
@@ -87,8 +85,23 @@ def build_case(
         logvar={p: latent.logvar for p, latent in latents.items()} if model.sample else None,
         decode=lambda z, person: display(model.decode(z, person)),
         encode=lambda x: model.encode(native(x)).mu,
-        modules=dict(model.decoders.items()),
+        # What a latent equal in every cell paints is the upsampler's doing only if the decoders start from the cells.
+        modules=model.ways() if model.cellwise else None,
+        **_styles(model, display),
     )
+
+
+def _styles(model: Swapper, display: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """What a style-based swapper offers beyond `decode`; empty for others."""
+    if not hasattr(model, "mix"):
+        return {}
+    style: Any = model
+    return {
+        "mapped": style.mapped,
+        "decode_mapped": lambda w, person: display(style.decode_mapped(w, person)),
+        "mix": lambda a, b, person, depth: display(style.mix(a, b, person, depth)),
+        "style_layers": style.layers,
+    }
 
 
 def _display(x: Tensor, encoding: Literal["srgb", "linear"]) -> Tensor:

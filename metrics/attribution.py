@@ -183,7 +183,7 @@ def causal_equalisation(decoder: nn.Module, measure: Callable[[nn.Module], float
 def _attribution(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     if case.modules is None or case.mu is None:
         for info in EVALUATORS["attribution"].infos:
-            case.note(info.name, "needs the decoders' modules and latents")
+            case.note(info.name, "needs decoders that are convolutions from the latent's cells on")
             yield info.name, np.full(1, np.nan)
         return
     responses = [constant_latent_response(case.modules[p], case.mu[p][:8]) for p in PEOPLE]

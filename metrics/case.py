@@ -95,6 +95,12 @@ class Case:
     # (person, pose (B, P)) -> the true display pictures (B, 3, H, W) of that person in any pose
     render: Callable[[str, Tensor], Tensor] | None = None
     modules: Mapping[str, torch.nn.Module] | None = None  # decoders by person, for weight attribution
+    # Style-based decoders only: (z, person) -> w (M, W); (w, person) -> display images; (z_coarse, z_fine, person,
+    # depth) -> display images whose first `depth` of `style_layers` layers are styled by z_coarse.
+    mapped: Callable[[Tensor, str], Tensor] | None = None
+    decode_mapped: Callable[[Tensor, str], Tensor] | None = None
+    mix: Callable[[Tensor, Tensor, str, int], Tensor] | None = None
+    style_layers: int = 0
     # Features of the fixed images only (nested dicts and tuples of tensors, arrays and numbers, so that they can be
     # kept); hand the same dict to every case over the same images to share them.
     fixed: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -169,6 +175,9 @@ class Case:
             decode=None,
             encode=None,
             modules=None,
+            mapped=None,
+            decode_mapped=None,
+            mix=None,
         )
 
 

@@ -118,7 +118,7 @@ def test_wrong_layers_are_refused():
 def test_evaluator_reads_the_decoders_or_says_what_it_needs():
     case = matched_case(2, encode=lambda images: images, decode=lambda latent, person: latent)
     assert np.isnan(dict(EVALUATORS["attribution"].run(case))["cbe_gain_spread"]).all()
-    assert "modules" in case.notes["cbe_constant_latent"]
+    assert "from the latent's cells" in case.notes["cbe_constant_latent"]
     case.modules = {"src": decoder("convt"), "dst": decoder("resize")}
     case.mu = {"src": LATENT, "dst": LATENT}
     found = dict(EVALUATORS["attribution"].run(case))
