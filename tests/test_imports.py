@@ -66,7 +66,7 @@ FORBIDDEN = {
     "harness.train": {"metrics", "harness.score"} | {f"harness.{r}" for r in ABOVE_TRAINING},
     "harness.score": {f"harness.{r}" for r in ABOVE_TRAINING},
     "harness.records": {"models", "metrics", "harness.data", "harness.train", "harness.execute", "harness.report"},
-    "harness.report": {"models", "harness.data", "harness.train", "harness.execute"},
+    "harness.report": {"models", "harness.train", "harness.execute"},
     "harness.execute": {"harness.report", "harness.suite", "harness.plan"},
 }
 

@@ -19,6 +19,7 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+IMAGES = 4 * 5 * 6 + 5 + 6 + 1  # strips, differences, two truths over each strip; spectra, skin patches, the zoom
 LABELS = {4: "<script>document.title='owned'</script>", 5: "[red]", 6: "=cmd()"}
 
 
@@ -73,6 +74,14 @@ return [document.querySelectorAll(texts).length > 200, low];
 """
 
 
+_UNNAMED = """
+const empty = [...document.querySelectorAll('.zoom img')].filter((i) => !i.alt).map((i) => i.outerHTML.slice(0, 60));
+const silent = [...document.querySelectorAll('button')].filter((b) => !(b.ariaLabel || b.textContent.trim()));
+const plots = [...document.querySelectorAll('svg')].filter((s) => !s.querySelector('title')?.textContent);
+return [...empty, ...silent.map((b) => b.className), ...plots.map((s) => s.id)];
+"""
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_is_silent_complete_and_readable(browser: webdriver.Chrome, page: Path, width: int, theme: str) -> None:
@@ -81,10 +90,13 @@ def test_page_is_silent_complete_and_readable(browser: webdriver.Chrome, page: P
     _open(browser, page, width, theme)
     broken = browser.execute_script("return [...document.images].filter((i) => i.src && !i.naturalWidth).length")
     assert broken == 0
-    assert browser.execute_script("return document.images.length") == 5 * 6 + 5 + 1
+    assert browser.execute_script("return document.images.length") == IMAGES
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    widths = "return [...document.querySelectorAll('.faces img')].map((i) => i.getBoundingClientRect().width)"
+    widths = "return [...document.querySelectorAll('.tiles .zoom img')].map((i) => i.getBoundingClientRect().width)"
     assert all(0.75 * width <= found <= width or found > 600 for found in browser.execute_script(widths))
+    beside = "return [...document.querySelectorAll('.beside img')].map((i) => i.getBoundingClientRect().width)"
+    assert all(0.3 * width * 0.9 <= found or found > 180 for found in browser.execute_script(beside))
+    assert browser.execute_script(_UNNAMED) == []
     assert browser.execute_script(_CONTRAST) == [True, []]
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -106,12 +118,50 @@ def test_headings_sort_the_decision_table_both_ways(browser: webdriver.Chrome, p
 
 def test_a_click_on_a_row_enlarges_it(browser: webdriver.Chrome, page: Path) -> None:
     _open(browser, page, 1280, "light")
-    browser.find_element(By.CSS_SELECTOR, "button.zoom").click()
+    row = browser.find_element(By.CSS_SELECTOR, "button.zoom")  # its first column; the middle shows truths
+    webdriver.ActionChains(browser).move_to_element_with_offset(row, -int(row.size["width"] * 0.4), 0).click().perform()
     dialog = browser.find_element(By.ID, "zoom")
     assert dialog.get_attribute("open") is not None
     assert dialog.find_element(By.TAG_NAME, "img").size["width"] > 900
     dialog.find_element(By.TAG_NAME, "button").click()
     assert dialog.get_attribute("open") is None
+
+
+_SHOWN = """
+const button = document.querySelectorAll('button.peek')[arguments[0]], image = button.querySelector('img');
+const strip = button.parentElement.querySelector('.zoom img').getBoundingClientRect();
+const box = image.getBoundingClientRect();
+const left = button.getBoundingClientRect().left, tile = strip.width / 6;
+return [getComputedStyle(image).display, Math.round((left - strip.left) / tile), Math.round((left - box.left) / tile),
+  Math.round(box.width - strip.width)];
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pointing_focus_and_tap_show_the_truth_in_place_of_the_swap(
+    browser: webdriver.Chrome, page: Path, width: int
+) -> None:
+    _open(browser, page, width, "light")
+    buttons = browser.find_elements(By.CSS_SELECTOR, "button.peek")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", buttons[0])
+    assert browser.execute_script(_SHOWN, 0)[0] == "none"
+    webdriver.ActionChains(browser).move_to_element(buttons[0]).perform()
+    assert browser.execute_script(_SHOWN, 0) == ["block", 2, 5, 0]  # over column 3 lies column 6, at the same scale
+    webdriver.ActionChains(browser).move_to_element(buttons[1]).perform()
+    assert browser.execute_script(_SHOWN, 0)[0] == "none"
+    assert browser.execute_script(_SHOWN, 1) == ["block", 3, 0, 0]
+    webdriver.ActionChains(browser).move_by_offset(0, 300).perform()
+    buttons[1].click()
+    assert buttons[1].get_attribute("aria-pressed") == "true"
+    webdriver.ActionChains(browser).move_to_element(browser.find_element(By.TAG_NAME, "h3")).perform()
+    assert browser.execute_script(_SHOWN, 1)[0] == "block"  # a tap stays
+
+
+def test_keyboard_focus_shows_the_truth(browser: webdriver.Chrome, page: Path) -> None:
+    _open(browser, page, 1280, "light")
+    browser.find_element(By.CSS_SELECTOR, ".tiles button.zoom").send_keys("\ue004")
+    assert browser.execute_script("return document.activeElement.className") == "peek to-dst"
+    assert browser.execute_script(_SHOWN, 0)[0] == "block"
 
 
 def test_a_name_that_is_a_script_does_not_run(browser: webdriver.Chrome, page: Path) -> None:

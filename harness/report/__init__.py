@@ -1,4 +1,4 @@
-"""Records -> report.html, report.md and table.csv. The same records always give the same bytes."""
+"""Records -> report.html, report.md, table.csv and report.json. The same records always give the same bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import UsageError
 
-FILES = {"html": "report.html", "md": "report.md", "csv": "table.csv"}
+FILES = {"html": "report.html", "md": "report.md", "csv": "table.csv", "json": "report.json"}
 
 
 def build(
@@ -69,9 +69,13 @@ def _text(name: str, numbers: Any) -> str:
         from harness.report.markdown import markdown
 
         return markdown(numbers)
-    from harness.report.sheet import sheet
+    if name == "csv":
+        from harness.report.sheet import sheet
 
-    return sheet(numbers)
+        return sheet(numbers)
+    from harness.report.plain import plain
+
+    return plain(numbers)
 
 
 def _write(path: Path, text: str) -> None:

@@ -50,8 +50,11 @@ def by_cells(table: Table) -> bool:
 
 
 def fit_transition(numbers: Numbers) -> tuple[str, TransitionFit] | None:
-    """The transition fit of the first leakage metric that exists, over every replicate; None without a cell axis."""
-    if not by_cells(numbers.table):
+    """The transition fit of the first leakage metric that exists, over every replicate.
+
+    None without a cell axis, or with fewer than four points on it.
+    """
+    if not by_cells(numbers.table) or len({v.cells for v in numbers.table.variants if v.cells}) < 4:
         return None
     for metric in LEAKAGE:
         points = [

@@ -3,106 +3,155 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from harness.report.answer import by_cells
 from harness.report.load import Variant
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.svg import INK, MUTED, drawing, to_svg
-from harness.report.wording import label, number
-from harness.transition import TransitionFit
+from harness.report.wording import label
 
 COLOURS = ("#3578b9", "#c4652a", "#2b8f6c", "#a8558f", "#9a8330", "#7465c4", "#b8474f", "#4c8d9c")  # 3:1 on both papers
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 SIZE = (5.6, 3.9)  # inches; drawn so that its text is readable at phone width
+NAMED = 6  # variants up to which points carry their names; more of them get a legend
 REFERENCE_MARKS = {"oracle": "*", "copy": "x", "mean_face": "+"}
 
 
 def style(index: int) -> tuple[str, str, Any]:
     """Colour, marker and dash pattern of the variant at this place of the plan."""
-    return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)], DASHES[index % len(DASHES)]
+    turn = index // len(MARKERS)  # a second round of colours meets other markers
+    return COLOURS[index % len(COLOURS)], MARKERS[(index + 3 * turn) % len(MARKERS)], DASHES[index % len(DASHES)]
 
 
-def over_variants(numbers: Numbers, metric: str) -> str:
-    """A metric against latent cells (or over the variants): every replicate a dot, the mean and its interval."""
-    table, info, cells = numbers.table, label(metric), by_cells(numbers.table)
-    shown = [v for v in table.variants if numbers.groups(v, metric) and (v.cells or not cells)]
-    places = [float(v.cells or 0) if cells else float(i) for i, v in enumerate(shown)]
-    with drawing():
-        figure = Figure(figsize=SIZE)
-        axes = figure.subplots()
-        if cells:
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.set_xlim(min(places) / 1.12, max(places) * 1.14)
-            order = np.argsort(places, kind="stable")
-            means = [numbers.mean(shown[i], metric).mean for i in order]
-            axes.plot([places[i] for i in order], means, color=MUTED, linewidth=1, zorder=1)
-        else:
-            axes.set_xlim(-0.6, len(shown) - 0.4)
-        spread = (lambda x, d: x * math.exp(0.02 * d)) if cells else (lambda x, d: x + 0.05 * d)
-        for variant, place in zip(shown, places, strict=True):
-            colour, marker, _ = style(table.variants.index(variant))
-            values = list(numbers.replicates(variant, metric).values())
-            offsets = np.arange(len(values)) - (len(values) - 1) / 2
-            dots = [spread(place, float(d)) for d in offsets]
-            axes.plot(dots, values, marker, color=colour, markersize=5, alpha=0.9, zorder=3, linestyle="none")
-            _whisker(axes, spread(place, -1.9 - len(values) / 2), numbers, variant, metric)
-        axes.set_xticks(places, [f"{v.cells:.0f}" if cells else _short(v.label) for v in shown])
-        axes.set_xlabel("cells of the latent (height × width)" if cells else "variant")
-        if not cells and len(shown) > 4:
-            axes.tick_params(axis="x", labelrotation=30)
-        _lines(axes, numbers, metric)
-        axes.set_title(f"{info.title}" + (f" ({info.better})" if info.better else ""))
-        described = "; ".join(
-            f"{v.label} {info.write(numbers.mean(v, metric).mean)}" + (f" at {v.cells:.0f} cells" if cells else "")
-            for v in shown
-        )
-        return to_svg(figure, f"fig-{metric}", f"{info.title} by variant", f"Means over replicates: {described}.")
+def slug(text: str) -> str:
+    """A name as part of an id."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
 
 
-def _whisker(axes: Axes, place: float, numbers: Numbers, variant: Variant, metric: str) -> None:
-    mean = numbers.mean(variant, metric)
-    if mean.known:
-        axes.plot([place, place], [mean.low, mean.high], color=INK, linewidth=1.1, zorder=2, solid_capstyle="butt")
-    axes.plot([place], [mean.mean], marker="_", markersize=9, markeredgewidth=2, color=INK, zorder=4)
-
-
-def _lines(axes: Axes, numbers: Numbers, metric: str) -> None:
-    """Reference levels, named at the right edge; those that coincide share one line and its name."""
-    titles: dict[float, list[str]] = {}
-    for name, title in (("oracle", "exact swap"), ("copy", "copy"), ("mean_face", "mean face")):
-        value = numbers.reference(name, metric)
-        if math.isfinite(value):
-            titles.setdefault(round(value, 2), []).append(title)
-    for value, same in titles.items():
-        axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-        sides = axes.get_yaxis_transform()
-        axes.text(0.995, value, ", ".join(same), transform=sides, ha="right", va="bottom", fontsize=9, color=MUTED)
-
-
-def _short(text: str, most: int = 22) -> str:
+def short(text: str, most: int = 22) -> str:
+    """A name cut to `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def transfer_against(numbers: Numbers, metric: str) -> str:
-    """Identity transfer against expression (or landmark) error: small dots replicates, large ones means."""
+def over_variants(numbers: Numbers, metric: str) -> str:
+    """A metric against latent cells, or by variant: every replicate a dot, the mean and its interval."""
+    return _over_cells(numbers, metric) if by_cells(numbers.table) else _by_variant(numbers, metric)
+
+
+def _over_cells(numbers: Numbers, metric: str) -> str:
+    table = numbers.table
+    shown = [v for v in table.variants if v.cells and numbers.groups(v, metric)]
+    places = [float(v.cells or 0) for v in shown]
+    with drawing():
+        figure = Figure(figsize=SIZE)
+        axes = figure.subplots()
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlim(min(places) / 1.12, max(places) * 1.14)
+        order = np.argsort(places, kind="stable")
+        means = [numbers.mean(shown[i], metric).mean for i in order]
+        axes.plot([places[i] for i in order], means, color=MUTED, linewidth=1, zorder=1)
+        for variant, place in zip(shown, places, strict=True):
+            colour, marker, _ = style(table.variants.index(variant))
+            values = list(numbers.replicates(variant, metric).values())
+            dots = [place * math.exp(0.02 * (k - (len(values) - 1) / 2)) for k in range(len(values))]
+            axes.plot(dots, values, marker, color=colour, markersize=5, alpha=0.9, zorder=3, linestyle="none")
+            mean, beside = numbers.mean(variant, metric), place * math.exp(-0.038 - 0.01 * len(values))
+            if mean.known:
+                axes.plot([beside, beside], [mean.low, mean.high], color=INK, linewidth=1.1, zorder=2)
+            axes.plot([beside], [mean.mean], marker="_", markersize=9, markeredgewidth=2, color=INK, zorder=4)
+        ticks = sorted(set(places))
+        axes.set_xticks(ticks, [f"{c:.0f}" for c in ticks])
+        axes.set_xlabel("cells of the latent (height × width)")
+        _levels(axes, numbers, metric)
+        return _finished(figure, axes, numbers, metric, shown)
+
+
+def _by_variant(numbers: Numbers, metric: str) -> str:
+    """One line a variant, so that many and long names stay readable."""
     table, info = numbers.table, label(metric)
+    shown = [v for v in table.variants if numbers.groups(v, metric)]
+    with drawing():
+        figure = Figure(figsize=(SIZE[0], max(2.2, 1.3 + 0.36 * len(shown))))
+        axes = figure.subplots()
+        axes.grid(True, axis="both")
+        for row, variant in enumerate(shown):
+            colour, marker, _ = style(table.variants.index(variant))
+            values = list(numbers.replicates(variant, metric).values())
+            mean, under = numbers.mean(variant, metric), row + 0.2
+            axes.plot(values, [row - 0.08] * len(values), marker, color=colour, markersize=5.5, alpha=0.9, zorder=3)
+            if mean.known:
+                axes.plot([mean.low, mean.high], [under, under], color=INK, linewidth=1.1, zorder=2)
+            axes.plot([mean.mean], [under], marker="|", markersize=8, markeredgewidth=2, color=INK, zorder=4)
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_yticks(range(len(shown)), [short(v.label, 26) for v in shown])
+        axes.set_xlabel(" ".join(t for t in (info.words, f"({info.unit})" if info.unit else "") if t))
+        _levels(axes, numbers, metric, upright=True)
+        return _finished(figure, axes, numbers, metric, shown)
+
+
+def _finished(figure: Figure, axes: Axes, numbers: Numbers, metric: str, shown: list[Variant]) -> str:
+    info = label(metric)
+    pad = 26 if not by_cells(numbers.table) else 12
+    axes.set_title(f"{info.title}" + (f" ({info.better})" if info.better else ""), pad=pad)
+    described = "; ".join(
+        f"{v.label} {info.write(numbers.mean(v, metric).mean)}"
+        + (f" at {v.cells:.0f} cells" if v.cells and by_cells(numbers.table) else "")
+        for v in shown
+    )
+    return to_svg(figure, f"fig-{slug(metric)}", f"{info.title} by variant", f"Means over replicates: {described}.")
+
+
+def _levels(axes: Axes, numbers: Numbers, metric: str, upright: bool = False) -> None:
+    """Reference levels, named at the edge; those that coincide (or nearly, when upright) share a name."""
+    found: list[tuple[float, str]] = []
+    for name, title in (("oracle", "exact swap"), ("copy", "copy"), ("mean_face", "mean face")):
+        value = numbers.reference(name, metric)
+        if math.isfinite(value):
+            found.append((value, title))
+    titles: dict[float, list[str]] = {}
+    for value, title in sorted(found):
+        titles.setdefault(round(value, 2), []).append(title)
+    axes.autoscale_view()
+    span, last = float(np.ptp(axes.get_xlim())), -math.inf
+    for value, same in titles.items():
+        text, dashes = ", ".join(same), (0, (4, 3))
+        if upright:
+            axes.axvline(value, color=MUTED, linewidth=0.9, linestyle=dashes, zorder=0)
+            near = value - last < 0.2 * span  # its name would meet the one before
+            last = -math.inf if near else value
+            axes.annotate(
+                text, (value, 1), (0, 12 if near else 2), xycoords=axes.get_xaxis_transform(),
+                textcoords="offset points", ha="center", va="bottom", fontsize=8.5, color=MUTED,
+            )  # fmt: skip
+        else:
+            axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=dashes, zorder=0)
+            sides = axes.get_yaxis_transform()
+            axes.text(0.995, value, text, transform=sides, ha="right", va="bottom", fontsize=9, color=MUTED)
+
+
+def plane(numbers: Numbers, across: str, up: str, title: str, front: bool = False) -> str:
+    """Two metrics against each other: small dots replicates, large ones means; `front` joins the Pareto points."""
+    table, info, other = numbers.table, label(across), label(up)
+    best = numbers.pareto(up, across) if front else set()
     with drawing():
         figure = Figure(figsize=SIZE)
         axes = figure.subplots()
         axes.grid(True, axis="both")
         described: list[str] = []
         names: list[tuple[float, float, str, str]] = []
+        edge: list[tuple[float, float]] = []
         for index, variant in enumerate(table.variants):
-            x, y = numbers.replicates(variant, metric), numbers.replicates(variant, "identity_transfer")
+            x, y = numbers.replicates(variant, across), numbers.replicates(variant, up)
             keys = [key for key in x if key in y]
             if not keys:
                 continue
@@ -110,20 +159,64 @@ def transfer_against(numbers: Numbers, metric: str) -> str:
             axes.plot([x[k] for k in keys], [y[k] for k in keys], marker, color=colour, markersize=4.5, alpha=0.55)
             cx, cy = float(np.mean([x[k] for k in keys])), float(np.mean([y[k] for k in keys]))
             axes.plot([cx], [cy], marker, color=colour, markersize=9, markeredgecolor=INK, markeredgewidth=0.9)
-            names.append((cx, cy, _short(variant.label), INK))
-            described.append(f"{variant.label} {info.write(cx)} and {number(cy, 3)}")
-        for name, title in REFERENCES.items():
-            x0, y0 = numbers.reference(name, metric), numbers.reference(name, "identity_transfer")
+            mark = "◆ " if variant.label in best else ""
+            if len(table.variants) > NAMED:
+                axes.plot([], [], marker, color=colour, linestyle="none", label=mark + short(variant.label, 26))
+            else:
+                names.append((cx, cy, mark + short(variant.label), INK))
+            edge += [(cx, cy)] if mark else []
+            described.append(f"{mark}{variant.label} {info.write(cx)} and {other.write(cy)}")
+        if len(edge) > 1:
+            axes.plot(*zip(*sorted(edge), strict=True), color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        for name, words in REFERENCES.items():
+            x0, y0 = numbers.reference(name, across), numbers.reference(name, up)
             if math.isfinite(x0) and math.isfinite(y0):
                 axes.plot([x0], [y0], REFERENCE_MARKS[name], color=MUTED, markersize=9, markeredgewidth=1.6)
-                names.append((x0, y0, title, MUTED))
+                names.append((x0, y0, words, MUTED))
         axes.margins(0.12)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        if len(table.variants) > NAMED:
+            axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.42, -0.17), ncol=2, handletextpad=0.2)
         _name_points(axes, names)
-        axes.set_xlabel(f"{info.words} (← better)")
-        axes.set_ylabel("identity transfer (better →)")
-        axes.set_title("Transfer against expression: the good corner is top left")
-        text = f"{info.title} and identity transfer: {'; '.join(described)}."
-        return to_svg(figure, "fig-expression", f"Identity transfer against {info.words}", text)
+        unit = f", {info.unit}" if info.unit else ""
+        axes.set_xlabel(f"{info.words}{unit} {'(better →)' if info.direction == 'higher' else '(← better)'}")
+        axes.set_ylabel(f"{other.words} (better →)")
+        axes.set_title(title)
+        text = f"{info.title} and {other.words}: {'; '.join(described)}."
+        return to_svg(figure, f"fig-plane-{slug(across)}", f"{other.title} against {info.words}", text)
+
+
+def factors(numbers: Numbers, metric: str, names: Sequence[str], most: int = 14) -> str:
+    """The identity factors that are read best from the latents: one line a factor, one marker a variant."""
+    table = numbers.table
+    rows = {v.label: means for v in table.variants if (means := factor_means(v, metric, len(names))) is not None}
+    peak = np.max(np.stack(list(rows.values())), axis=0)
+    order = np.argsort(-peak, kind="stable")[:most]
+    with drawing():
+        figure = Figure(figsize=(SIZE[0], 1.2 + 0.29 * len(order) + 0.2 * (len(rows) // 3)))
+        axes = figure.subplots()
+        axes.grid(True, axis="both")
+        for index, variant in enumerate(table.variants):
+            if variant.label in rows:
+                colour, marker, _ = style(index)
+                values = rows[variant.label][order].clip(min=0)
+                places = np.arange(len(order)) + (index - (len(table.variants) - 1) / 2) * 0.5 / len(table.variants)
+                axes.plot(values, places, marker, color=colour, markersize=5, alpha=0.9, label=short(variant.label))
+        axes.set_ylim(len(order) - 0.4, -0.6)
+        axes.set_yticks(range(len(order)), [names[i].replace("_", " ") for i in order])
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlabel("R² of the factor, read linearly from the latent (← less leaks)")
+        axes.set_title("Which factors of the person are in the latent")
+        axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.4, -0.6 / figure.get_figheight()), ncol=3)
+        described = "; ".join(f"{names[i]} at most {peak[i]:.2f}" for i in order)
+        return to_svg(figure, "fig-factors", "Leakage by factor", f"{described}.")
+
+
+def factor_means(variant: Variant, metric: str, count: int) -> np.ndarray | None:
+    """Mean over replicates of each factor's value, (count,); None where the values are not one a factor."""
+    found = [t.arrays[metric] for t in variant.done.values() if len(t.arrays.get(metric, ())) == count]
+    found = [] if any(metric in t.part("invalid") for t in variant.done.values()) else found
+    return np.nan_to_num(np.mean(found, axis=0)) if found else None
 
 
 def _name_points(axes: Axes, points: list[tuple[float, float, str, str]], size: float = 9.5) -> None:
@@ -154,95 +247,3 @@ def _name_points(axes: Axes, points: list[tuple[float, float, str, str]], size: 
 
 def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def training(numbers: Numbers, key: str, title: str) -> str:
-    """One history column (total, swap_error) over steps: thin lines replicates, marked lines their mean."""
-    with drawing():
-        figure = Figure(figsize=SIZE)
-        axes = figure.subplots()
-        ends: list[tuple[float, float, str, str]] = []
-        for index, variant in enumerate(numbers.table.variants):
-            colour, marker, dash = style(index)
-            curves = [_curve(t.history, key) for t in variant.done.values()]
-            curves = [c for c in curves if len(c[0]) > 1]
-            if not curves:
-                continue
-            for x, y in curves:
-                axes.plot(x, y, color=colour, linewidth=0.6, alpha=0.35)
-            few = min((c[0] for c in curves), key=len)
-            start, stop = max(c[0][0] for c in curves), min(c[0][-1] for c in curves)
-            grid = few[(few >= start) & (few <= stop)]
-            mean = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
-            every = (2 * index, max(1, len(grid) // 6)) if len(grid) > 12 else 1
-            axes.plot(grid, mean, color=colour, linestyle=dash, marker=marker, markersize=5, markevery=every)
-            ends.append((float(grid[-1]), float(mean[-1]), variant.label, colour))
-        values = [y for line in axes.lines for y in np.asarray(line.get_ydata(), dtype=float) if y > 0]
-        if values and max(values) / min(values) > 5:
-            axes.set_yscale("log")
-            axes.yaxis.set_minor_locator(NullLocator())
-            ticks = [float(f"{m}e{e}") for e in range(-9, 9) for m in (1, 2, 5)]
-            axes.set_yticks([t for t in ticks if min(values) * 0.8 <= t <= max(values) * 1.2])
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.3g}"))
-        _end_labels(axes, ends)
-        axes.set_xlabel("training step")
-        axes.set_title(title)
-        described = "; ".join(f"{name} {y:.4g}" for _, y, name, _ in ends)
-        return to_svg(figure, f"fig-train-{key}", title, f"Mean over replicates at the last common step: {described}.")
-
-
-def _curve(history: Sequence, key: str, most: int = 80) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, values) of one column, averaged in blocks down to ``most`` points."""
-    points = [(row["step"], row[key]) for row in history if isinstance(row.get(key), int | float)]
-    points = [(x, y) for x, y in points if math.isfinite(y)]
-    if not points:
-        return np.empty(0), np.empty(0)
-    blocks = np.array_split(np.array(points, dtype=float), min(most, len(points)))
-    means = np.array([block.mean(axis=0) for block in blocks])
-    return means[:, 0], means[:, 1]
-
-
-def _end_labels(axes: Axes, ends: list[tuple[float, float, str, str]], gap: float = 0.062) -> None:
-    """Name each line at its end, pushed apart so that names do not overlap."""
-    if not ends:
-        return
-    axes.autoscale_view()
-    to_axes = axes.transData + axes.transAxes.inverted()
-    places = sorted((float(to_axes.transform((x, y))[1]), name) for x, y, name, _ in ends)
-    heights: list[float] = []
-    for y, _name in places:
-        heights.append(max(y, heights[-1] + gap) if heights else y)
-    over = max(0.0, heights[-1] - 1.0)
-    for height, (_y, name) in zip(heights, places, strict=True):
-        axes.text(1.015, height - over, _short(name, 16), transform=axes.transAxes, va="center", fontsize=9.5)
-
-
-def transition(numbers: Numbers, metric: str, fit: TransitionFit) -> str:
-    """The four fitted curves through the replicates."""
-    info = label(metric)
-    with drawing():
-        figure = Figure(figsize=SIZE)
-        axes = figure.subplots()
-        points = [
-            (float(v.cells), value)
-            for v in numbers.table.variants
-            if v.cells
-            for value in numbers.replicates(v, metric).values()
-        ]
-        x, y = np.array(points).T
-        axes.plot(x, y, "o", color=INK, markersize=4.5, alpha=0.7, zorder=4)
-        grid = np.geomspace(x.min(), x.max(), 120)
-        best = fit.best
-        for index, curve in enumerate(fit.curves):
-            colour, _, dash = style(index)
-            mark = " (lowest BIC)" if best is not None and curve.name == best.name else ""
-            name = "logistic (a step)" if curve.name == "logistic" else curve.name
-            width = 2.2 if mark else 1.2
-            axes.plot(grid, curve(grid), color=colour, linestyle=dash, linewidth=width, label=name + mark)
-        axes.set_xscale("log")
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticks(sorted(set(x)), [f"{c:.0f}" for c in sorted(set(x))])
-        axes.legend(fontsize=9, loc="best", handlelength=3)
-        axes.set_xlabel("cells of the latent (height × width)")
-        axes.set_title(f"{info.title}: {fit.verdict}")
-        return to_svg(figure, "fig-transition", f"Shape of {info.words} over cells", f"{fit.verdict}: {fit.reason}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.report import tables
+from harness.report import tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
 from harness.report.page import METHOD, SIGNS, is_synthetic, scale
@@ -35,6 +35,14 @@ def markdown(numbers: Numbers) -> str:
     about += f": {size['text']}" if size["text"] else ""
     about += f" ({escape(size['reason'])})" if size["reason"] else ""
     lines += [f"{about}." + (" Synthetic faces, drawn by a program." if is_synthetic(numbers) else ""), ""]
+    claims = verdicts.lines(numbers)
+    if claims:
+        lines += ["## Verdicts", "", f"{verdicts.tally(claims)}. The source's expectation stands beside ours.", ""]
+        for claim in claims:
+            head = f"- {claim.sign} **{claim.verdict}** {escape(claim.id)}: {escape(claim.says)}"
+            lines += [f"{head} ({escape(claim.source)}; {claim.agreement})"]
+            lines += [f"  - {escape(text)}" for text in (*claim.evidence, claim.reason) if text]
+        lines += ["", "## What the numbers say", ""]
     for sentence in answer(numbers):
         lines += [escape(sentence), ""]
     lines += ["## May it be believed?", ""]

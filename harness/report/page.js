@@ -23,6 +23,16 @@ document.querySelectorAll("button.zoom").forEach((button) => button.addEventList
   dialog.showModal();
 }));
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+document.querySelectorAll("button.peek").forEach((button) => {
+  const strip = button.parentElement.querySelector(".zoom img");
+  const truth = new Image();  // the strip's own pixels, moved so that the truth's column shows
+  truth.src = strip.src;
+  truth.alt = "";
+  button.append(truth);
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+  });
+});
 let folded = [];
 window.addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];

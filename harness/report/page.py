@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.report import figures, pictures, tables
+from harness.report import closer, curves, figures, pictures, tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
 from harness.report.validity import validity
@@ -24,6 +24,8 @@ SCALES = {
     "standard": "one GPU, minutes a trial",
     "paper": "the sizes of the source material",
 }
+FACTORS = "identity_factor_r2"  # one value a factor
+CURVES = {"rec_error": "Reconstruction error on fixed faces"}
 METHOD = (
     "Intervals are 95 %: a hierarchical bootstrap over replicates (seed and identity pair) and the images inside them, "
     "widened to Student's t because replicates are few. Δ is the paired difference to the baseline on the same "
@@ -82,11 +84,14 @@ def _context(numbers: Numbers) -> dict[str, Any]:
     table = numbers.table
     gallery = pictures.gallery(table)
     seed = gallery.replicate
+    claims = verdicts.lines(numbers)
     return {
         "table": table,
         "question": table.plan.get("question") or table.suite,
         "scale": scale(table.plan),
         "synthetic": is_synthetic(numbers),
+        "verdicts": claims,
+        "tally": verdicts.tally(claims),
         "answer": answer(numbers),
         "validity": validity(numbers),
         "signs": SIGNS,
@@ -101,6 +106,8 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "meaning": pictures.MEANING if any(t.part("data").get("truth") for t in table.done) else "",
         "replicate": f"seed {seed[0]}" + (f", pair {seed[1]}" if seed[1] else "") if seed else "",
         "sections": _sections(numbers),
+        "contrast": closer.CONTRAST,
+        "curves": _curves(numbers),
         "seen": tables.SEEN,
         "lattice": tables.lattice(numbers),
         "configuration": tables.configuration(table),
@@ -129,27 +136,55 @@ def _sections(numbers: Numbers) -> list[Section]:
         plots = [Plot(Markup(figures.over_variants(numbers, metric)), dots) for metric in transfer]
         title = "Transfer against cells" if by_cells(numbers.table) else "Transfer by variant"
         sections.append(Section(title, "", plots))
-    found = fit_transition(numbers)
     plots = []
     expression = next((m for m in ("expression_error", "landmark_error") if m in have), None)
     if expression and "identity_transfer" in have:
         caption = "A copy keeps the expression and transfers nothing; a mean face transfers and loses the expression."
-        plots.append(Plot(Markup(figures.transfer_against(numbers, expression)), caption))
-    if plots and found is None:
-        sections.append(Section("Transfer and expression", "", plots))
+        heading = "Transfer against expression: the good corner is top left"
+        plots.append(Plot(Markup(figures.plane(numbers, expression, "identity_transfer", heading)), caption))
+    speed = next((m for m in ("swap_images_per_s", "train_images_per_s") if m in have), None)
+    if speed and "identity_transfer" in have:
+        caption = "◆ no other variant has both a higher mean transfer and a higher mean speed. Top right is best."
+        heading = "Identity transfer against speed"
+        plots.append(Plot(Markup(figures.plane(numbers, speed, "identity_transfer", heading, True)), caption))
+    if plots:
+        sections.append(Section("What transfer costs", "", plots))
+    found = fit_transition(numbers)
+    plots = []
     if found is not None:
         metric, fit = found
         if fit.curves:
             caption = f"Four curves through all replicates. Verdict: {fit.verdict}: {fit.reason}."
-            plots.append(Plot(Markup(figures.transition(numbers, metric, fit)), caption))
-        title = "Expression, and a step or a slope?" if expression else "A step or a slope?"
+            plots.append(Plot(Markup(curves.transition(numbers, metric, fit)), caption))
+        title = "A step or a slope?"
         title_of_table = f"Fits of {label(metric).words} over cells, by BIC (lower is better)"
         sections.append(Section(title, "" if fit.curves else fit.reason, plots, tables.transition(fit), title_of_table))
+    names = factor_names()
+    if any(figures.factor_means(v, FACTORS, len(names)) is not None for v in numbers.table.variants):
+        caption = "Read from pictures of 200 people in one pose. 1: the latent tells the factor exactly; 0: not at all."
+        plots = [Plot(Markup(figures.factors(numbers, FACTORS, names)), caption)]
+        sections.append(Section("Leakage by factor", "", plots))
     columns = [("total", "Training loss"), ("swap_error", "Swap error during training")]
     seen = [c for c in columns if any(row.get(c[0]) is not None for t in numbers.table.done for row in t.history)]
     if seen:
         caption = "Thin lines are replicates, marked lines their mean."
-        plots = [Plot(Markup(figures.training(numbers, key, title)), caption) for key, title in seen]
+        plots = [Plot(Markup(curves.training(numbers, key, title)), caption) for key, title in seen]
         text = "A falling loss does not prove that the swap improves: the loss is measured on reconstructions."
         sections.append(Section("Loss beside swap error", text if len(seen) == 2 else "", plots))
     return sections
+
+
+def factor_names() -> list[str]:
+    """Names of the identity factors of the built-in faces, in the order of their values."""
+    from harness.data.faces.factors import IDENTITY
+
+    return [factor.name for factor in IDENTITY]
+
+
+def _curves(numbers: Numbers) -> list[Plot]:
+    """Every other column of the histories: loss terms, what their own networks report, gradient norms."""
+    found: dict[str, None] = {}
+    for trial in numbers.table.done:
+        found |= curves.columns(trial.history)
+    plots = (curves.training(numbers, key, CURVES.get(key, key), replicates=False) for key in found)
+    return [Plot(Markup(svg), "") for svg in plots]

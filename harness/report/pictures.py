@@ -10,26 +10,34 @@ from pathlib import Path
 
 from PIL import Image
 
+from harness.report import closer
 from harness.report.load import Key, Table, Trial
 
 COLUMNS = ("src", "src rec", "src→dst", "dst→src", "dst rec", "dst")
 MEANING = (
-    "Column 6 (dst) is the exact truth of column 3 (src→dst); column 1 (src) is the exact truth of column 4 (dst→src)."
+    "Column 6 (dst) is the exact truth of column 3 (src→dst); column 1 (src) is the exact truth of column 4 (dst→src). "
+    f"The two tiles after them are the differences |swap − truth|, {closer.BRIGHTER} times as bright: black is exact."
 )
 BUDGET = 2_600_000  # bytes of image data in a page; base64 and the rest of the page come on top, 5 MB in all
 TILES = (192, 160, 128, 96, 64, 48)
 TOGETHER = 24  # variants with pictures; the rest of a larger suite is named as absent
+PATCH = 6  # a skin patch is a sixth of the tile wide
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image. ``width`` and ``height`` are its pixels in the page."""
+    """One image. ``width`` and ``height`` are its pixels in the page; ``difference`` stands beside it."""
 
     label: str
     source: str
     alt: str
     width: int
     height: int
+    difference: Picture | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.source) + (self.difference.size if self.difference else 0)
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Picture groups, spectra, and the replicate they come from."""
+    """Picture groups, spectra, skin patches, and the replicate they come from."""
 
     replicate: Key | None
     groups: tuple[Group, ...]
     spectra: tuple[Picture, ...]
+    skin: tuple[Picture, ...]
     tile: int  # pixels of one face as shown; smaller than drawn when the page would grow too large
     reduced: bool
     absent: tuple[str, ...]  # variants that have no pictures of this replicate
@@ -67,24 +76,20 @@ def gallery(table: Table) -> Gallery:
         for t in trials
         if (path := t.folder / "pictures" / "spectrum.png").is_file()
     )
-    left = BUDGET - sum(len(p.source) for p in spectra)
+    left = BUDGET - sum(p.size for p in spectra)
     for tile in TILES:
         groups, reduced, size = [], False, 0
         for name, title in files:
-            shown = []
-            for trial in trials:
-                path = trial.folder / "pictures" / name
-                if path.is_file():
-                    picture = _picture(path, trial, f"{title.lower()}, six columns: {', '.join(COLUMNS)}", tile * 6)
-                    reduced = reduced or _width(path) > tile * 6
-                    size += len(picture.source)
-                    shown.append(picture)
+            shown = [p for t in trials if (p := _strip(t, name, title, tile))]
+            reduced = reduced or any(_width(t.folder / "pictures" / name) > tile * 6 for t in trials)
+            size += sum(p.size for p in shown)
             if shown:
                 groups.append(Group(title, tuple(shown)))
         if size <= left or tile == TILES[-1]:
             break
     absent = tuple(v.label for v in table.variants if v.label not in {trial.label for trial in trials})
-    return Gallery(key, tuple(groups), spectra, tile, reduced, absent)
+    patches = _skin(trials, names[0]) if names else ()
+    return Gallery(key, tuple(groups), spectra, patches, tile, reduced, absent)
 
 
 def _replicate(table: Table) -> Key | None:
@@ -96,8 +101,45 @@ def _replicate(table: Table) -> Key | None:
 
 
 def _width(path: Path) -> int:
+    if not path.is_file():
+        return 0
     with Image.open(path) as image:
         return image.width
+
+
+def _strip(trial: Trial, name: str, title: str, tile: int) -> Picture | None:
+    path = trial.folder / "pictures" / name
+    if not path.is_file():
+        return None
+    beside = None
+    if trial.part("data").get("truth") and _width(path) % 6 == 0:
+        image = _differences(path, path.stat().st_mtime_ns, 2 * tile)
+        beside = Picture(trial.label, image[0], f"{trial.label}, {title.lower()}, difference to the truth", *image[1:])
+    what = f"{title.lower()}, six columns: {', '.join(COLUMNS)}"
+    plain = _picture(path, trial, what, tile * 6)
+    return Picture(plain.label, plain.source, plain.alt, plain.width, plain.height, beside)
+
+
+def _skin(trials: list[Trial], name: str) -> tuple[Picture, ...]:
+    """The same flat patch of the same face from every variant's swap, the truth's first; empty without truth."""
+    paths = [(t, path) for t in trials if (path := t.folder / "pictures" / name).is_file()]
+    if not paths or not all(t.part("data").get("truth") for t, _ in paths):
+        return ()
+    first = closer.tiles(paths[0][1])
+    size = max(2, first.shape[1] // PATCH)
+    place = closer.flattest(first[closer.TRUTH[0]], size)
+    truth = _webp(closer.skin(paths[0][1], place, size, closer.TRUTH[0]))
+    shown = [
+        Picture(
+            "exact truth", truth[0], "exact truth, a patch of skin, plain and with its detail strengthened", *truth[1:]
+        )
+    ]
+    for trial, path in paths:
+        if closer.tiles(path).shape == first.shape:
+            patch = _webp(closer.skin(path, place, size))
+            alt = f"{trial.label}, the same patch of skin in its swap, plain and with its detail strengthened"
+            shown.append(Picture(trial.label, patch[0], alt, *patch[1:]))
+    return tuple(shown)
 
 
 def _picture(path: Path, trial: Trial, what: str, widest: int) -> Picture:
@@ -107,9 +149,17 @@ def _picture(path: Path, trial: Trial, what: str, widest: int) -> Picture:
 
 @functools.lru_cache(maxsize=512)
 def _encoded(path: Path, changed: int, widest: int) -> tuple[str, int, int]:
-    """(data address, width, height): lossless, because lossy blocks would look like a checkerboard of their own."""
     with Image.open(path) as opened:
-        image = opened.convert("RGB")
+        return _webp(opened.convert("RGB"), widest)
+
+
+@functools.lru_cache(maxsize=512)
+def _differences(path: Path, changed: int, widest: int) -> tuple[str, int, int]:
+    return _webp(closer.difference(path), widest)
+
+
+def _webp(image: Image.Image, widest: int = 4096) -> tuple[str, int, int]:
+    """(data address, width, height): lossless, because lossy blocks would look like a checkerboard of their own."""
     if image.width > widest:
         image = image.resize((widest, max(1, round(image.height * widest / image.width))), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

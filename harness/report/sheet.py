@@ -1,4 +1,4 @@
-"""table.csv: one line a variant (or reference) and metric, plain numbers, safe to open in a spreadsheet."""
+"""table.csv: a line a variant (or reference) and metric, then the claims; safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import math
 
+from harness.report import verdicts
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.tables import cell
 from harness.report.wording import label
@@ -65,4 +66,21 @@ def sheet(numbers: Numbers) -> str:
                     _number(value),
                 ]
                 writer.writerow(row + [""] * (len(HEAD) - len(row)))
+    for verdict in verdicts.judged(numbers):
+        head = [*common, "claim", guard(verdict.id), "", "", "", ""]
+        writer.writerow([*head, *[""] * (len(HEAD) - len(head) - 3), verdict.verdict, "", ""])
+        for part in verdict.parts:
+            start = [
+                *common,
+                "claim part",
+                guard(verdict.id),
+                "",
+                guard(part.metric),
+                guard(part.unit),
+                "",
+                str(part.n),
+            ]
+            values = [part.effect, part.low, part.high]
+            row = [*start, *[""] * (HEAD.index("delta") - len(start)), *map(_number, values), part.verdict]
+            writer.writerow([*row, _number(part.p_sign), _number(part.p_attainable)])
     return out.getvalue()

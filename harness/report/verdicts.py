@@ -1,0 +1,84 @@
+"""The suite's claims as lines to read: verdict, effect with its interval and n, reason, and what was expected."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.report.numbers import Numbers
+from harness.report.wording import label, number
+
+if TYPE_CHECKING:
+    from harness.claims import Part, Verdict
+
+SIGNS = {"supported": "✓", "refuted": "✕", "undecided": "○"}
+STATES = {"supported": "good", "refuted": "bad", "undecided": "note"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One claim. ``state`` picks a colour beside the sign and the word; ``evidence`` holds one text a part."""
+
+    id: str
+    says: str
+    verdict: str
+    sign: str
+    state: str
+    source: str
+    agreement: str
+    reason: str
+    evidence: tuple[str, ...]
+
+
+def judged(numbers: Numbers) -> list[Verdict]:
+    """The verdicts of the plan's claims, in the plan's order; none when it states none."""
+    if not numbers.table.plan.get("claims"):
+        return []
+    from harness.claims import judge
+
+    return list(judge(numbers.table))
+
+
+def lines(numbers: Numbers) -> list[Line]:
+    """What the report writes of each claim."""
+    return [
+        Line(
+            id=v.id,
+            says=v.says,
+            verdict=v.verdict,
+            sign=SIGNS[v.verdict],
+            state=STATES[v.verdict],
+            source=f"source: {v.source}",
+            agreement=v.agreement,
+            reason=v.reason,
+            evidence=tuple(filter(None, (evidence(part) for part in v.parts))),
+        )
+        for v in judged(numbers)
+    ]
+
+
+def tally(lines: list[Line]) -> str:
+    """`2 supported, 1 refuted, 3 undecided`, without those that are none."""
+    counts = {word: sum(line.verdict == word for line in lines) for word in SIGNS}
+    return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+
+
+def evidence(part: Part) -> str:
+    """A part of a claim in one line: `Identity transfer: +0.11 [-0.04, 0.26] at 95 %, n = 3; sign-flip p = ...`."""
+    if not _known(part.effect):
+        return ""
+    info = label(part.metric) if part.metric else None
+    text = ("+" if part.effect > 0 else "") + number(part.effect)
+    if _known(part.low) and _known(part.high):
+        text += f" [{number(part.low)}, {number(part.high)}]"
+        text += f" at {100 * part.level:.3g} %" if _known(part.level) else ""
+    text = " ".join(filter(None, (text, part.unit))) + f", n = {part.n}"
+    if _known(part.p_sign):
+        text += f"; permutation p = {number(part.p_sign)}"
+        text += f" (no less than {number(part.p_attainable)} is possible)" if _known(part.p_attainable) else ""
+    return f"{info.title}: {text}" if info else text
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
