@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import registry
+from harness import anatomy, registry
 from harness.errors import HarnessError, UsageError
 from harness.present import cell, say, table
 from harness.records import Ledger, Record, ledgers
@@ -38,10 +38,13 @@ def suites() -> list[dict[str, Any]]:
 
 
 def parts(kind: registry.Kind) -> list[dict[str, Any]]:
-    """Registered entries with their options, or an evaluator's metrics."""
+    """Registered entries with their options, or an evaluator's metrics; variants also with their sizes."""
     found = []
     for name, entry in registry.entries(kind).items():
-        row = {kind: name, "description": entry.description}
+        row: dict[str, Any] = {kind: name}
+        if kind == "variant":
+            row |= _sizes(entry)
+        row["description"] = entry.description
         if kind == "metric":
             row["yields"] = ", ".join(info.name for info in entry.object.infos)
         else:
@@ -49,6 +52,15 @@ def parts(kind: registry.Kind) -> list[dict[str, Any]]:
             row["options"] = ", ".join(key if value is ... else f"{key}={value}" for key, value in options)
         found.append(row)
     return found
+
+
+def _sizes(entry: registry.Entry) -> dict[str, Any]:
+    """Columns of a variant at its default options, at 64 px or the first size above at which it exists."""
+    known = anatomy.smallest(entry.object)
+    columns = {key: known.get(key) for key in ("px", "parameters", "flops", "latent", "grid", "compression")}
+    if columns["latent"]:
+        columns["latent"] = "x".join(map(str, columns["latent"]))
+    return columns
 
 
 def trials(root: Path) -> list[dict[str, Any]]:
