@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli_data import data_app
+from harness.cli_export import export
 from harness.cli_metrics import metrics_app
 from harness.cli_recognisers import app as recognisers_app
+from harness.cli_watch import watch
 from harness.cli_weights import weights_app
 from harness.errors import HarnessError, TrialsFailed, UsageError
 
@@ -229,28 +231,23 @@ def report_(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write, instead of the results' folder.")
     ] = None,
-    format: Annotated[str, typer.Option("--format", metavar="html,md,csv", help="What to write.")] = "html,md,csv",
+    format: Annotated[str, typer.Option("--format", metavar="html,md,csv,json", help="What to write.")] = "html,md,csv",
     root: Annotated[Path, typer.Option(metavar="DIR", help="Root of the results.")] = Path("results"),
+    all_reference: Annotated[
+        bool, typer.Option("--all-reference", help="Every suite under the root's `reference`, at every scale.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write the report of finished (or half finished) suites from their records."""
     from harness import present
-    from harness.records import inside, ledgers
+    from harness.records import ledgers, results_of
 
     formats = {part.strip() for part in format.split(",") if part.strip()}
-    if not formats or formats - {"html", "md", "csv"}:
-        raise UsageError(f"--format {format}: not known. Expected some of html,md,csv")
-    folders = []
-    for name in suites or [str(ledger.folder) for ledger in ledgers(root)]:
-        folder = Path(name)
-        if not (folder / "plan.json").is_file():
-            folder = inside(root, Path(name).stem)
-        if not (folder / "plan.json").is_file():
-            from harness.registry import did_you_mean
-
-            known = [ledger.folder.name for ledger in ledgers(root)]
-            raise UsageError(f"there are no results of {name!r} under {root}. {did_you_mean(name, known)}")
-        folders.append(folder)
+    if not formats or formats - {"html", "md", "csv", "json"}:
+        raise UsageError(f"--format {format}: not known. Expected some of html,md,csv,json")
+    if all_reference:
+        return _all_reference(root, formats, json)
+    folders = [results_of(name, root) for name in suites or [str(ledger.folder) for ledger in ledgers(root)]]
     if not folders:
         raise UsageError(f"there are no results under {root}. Run a suite first: harness run SUITE")
     from harness import report
@@ -264,6 +261,27 @@ def report_(
         print()
     for path in paths:
         print(path)
+
+
+def _all_reference(root: Path, formats: set[str], json: bool) -> None:
+    """Rebuild what is committed, from its records alone: one line a suite."""
+    from harness import present, report
+    from harness.records import ledgers
+
+    folders = [ledger.folder for scale in sorted((root / "reference").glob("*/")) for ledger in ledgers(scale)]
+    if not folders:
+        raise UsageError(f"there are no reference results under {root / 'reference'}. --root names another root")
+    rows = []
+    for folder in folders:
+        paths = report.build([folder], None, formats)
+        rows.append({"suite": folder.name, "scale": folder.parent.name, **report.outcome(folder), "report": paths})
+        if not json:
+            row = rows[-1]
+            claims = f"; claims: {row['claims']}" if row["claims"] else ""
+            size = present.size(sum(path.stat().st_size for path in paths))
+            print(f"{row['scale']}/{row['suite']}: {row['trials']}{claims}; {paths[0]} ({size})", flush=True)
+    if json:
+        present.as_json({"suites": [{**row, "report": [str(path) for path in row["report"]]} for row in rows]})
 
 
 @app.command("list")
@@ -301,6 +319,10 @@ def show(
         )
     else:
         listing.show(record)
+
+
+app.command()(watch)
+app.command()(export)
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -141,6 +141,31 @@ def line(row: Row) -> str:
     return text + (f", {duration(row.eta_s)} left" if row.eta_s is not None else "")
 
 
+def drawn(current: list[Row]) -> Table:
+    """A table of rich for a terminal; of many trials the last twelve that have begun."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(headline(current)), title_justify="left", box=None, pad_edge=False)
+    for name, justify in (("trial", "left"), ("seed", "right"), ("state", "left"), ("step", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name in ("images/s", "loss", "left"):
+        table.add_column(name, justify="right")
+    shown = [row for row in current if row.state != "waiting"][-12:] if len(current) > 20 else current
+    colours = {"done": "green", "running": "cyan", "waiting": "dim"}
+    for row in shown:
+        table.add_row(
+            Text(row.label),  # a name with [brackets] is a name
+            str(row.seed),
+            Text(row.phase or row.state, style=colours.get(row.state, "red")),
+            f"{row.step}/{row.steps}" if row.steps else "",
+            f"{row.images_per_s:.0f}" if row.images_per_s else "",
+            f"{row.loss:.4g}" if row.loss is not None else "",
+            duration(row.eta_s) if row.eta_s is not None else "",
+        )
+    return table
+
+
 class Progress:
     """Shows the state of a suite's folder while the `with` block runs. `note` prints a line at any time.
 
@@ -196,7 +221,7 @@ class Progress:
 
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
-                live.update(self._table(), refresh=True)
+                live.update(drawn(rows(self.folder, self.planned)), refresh=True)
                 if self._stop.wait(self.interval_s):
                     return
 
@@ -206,27 +231,3 @@ class Progress:
         if text != self._last:
             self._last = text
             self.note(f"{time.strftime('%H:%M:%S')} {text}")
-
-    def _table(self) -> Table:
-        from rich.table import Table
-        from rich.text import Text
-
-        current = rows(self.folder, self.planned)
-        table = Table(title=headline(current), title_justify="left", box=None, pad_edge=False)
-        for name, justify in (("trial", "left"), ("seed", "right"), ("state", "left"), ("step", "right")):
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
-        for name in ("images/s", "loss", "left"):
-            table.add_column(name, justify="right")
-        shown = [row for row in current if row.state != "waiting"][-12:] if len(current) > 20 else current
-        colours = {"done": "green", "running": "cyan", "waiting": "dim"}
-        for row in shown:
-            table.add_row(
-                row.label,
-                str(row.seed),
-                Text(row.phase or row.state, style=colours.get(row.state, "red")),
-                f"{row.step}/{row.steps}" if row.steps else "",
-                f"{row.images_per_s:.0f}" if row.images_per_s else "",
-                f"{row.loss:.4g}" if row.loss is not None else "",
-                duration(row.eta_s) if row.eta_s is not None else "",
-            )
-        return table

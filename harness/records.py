@@ -203,3 +203,16 @@ def ledgers(root: Path) -> list[Ledger]:
     """The suites' ledgers under a results root, by name."""
     folders: Iterable[Path] = sorted(root.iterdir()) if root.is_dir() else ()
     return [Ledger(folder) for folder in folders if (folder / "plan.json").is_file()]
+
+
+def results_of(name: str, root: Path) -> Path:
+    """The folder with the plan of a suite: `name` is a folder, a suite's name or its file. UsageError without any."""
+    folder = Path(name)
+    if not (folder / "plan.json").is_file():
+        folder = inside(root, Path(name).stem)
+    if not (folder / "plan.json").is_file():
+        from harness.registry import did_you_mean
+
+        known = [ledger.folder.name for ledger in ledgers(root)]
+        raise UsageError(f"there are no results of {name!r} under {root}. {did_you_mean(name, known)}")
+    return folder

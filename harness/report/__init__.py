@@ -60,6 +60,17 @@ def summary(folder: Path, most: int = 4) -> list[dict[str, Any]]:
     return rows
 
 
+def outcome(folder: Path) -> dict[str, str]:
+    """How a suite came out, in words: {"trials": "15 of 15 trials", "claims": "2 supported, 1 refuted"}."""
+    from harness.report.load import load
+    from harness.report.numbers import Numbers
+    from harness.report.verdicts import lines, tally
+
+    numbers = Numbers(load(Path(folder)))
+    done, planned = len(numbers.table.done), len(numbers.table.trials)
+    return {"trials": f"{done} of {planned} trials", "claims": tally(lines(numbers))}
+
+
 def _text(name: str, numbers: Any) -> str:
     if name == "html":
         from harness.report.page import html
