@@ -139,7 +139,7 @@ def _part(found: Evidence, level: float) -> Part:
         high=high,
         n=found.n,
         p=p,
-        p_holm=min(1.0, p * ALPHA / tested),
+        p_holm=min(p * ALPHA / tested, 1.0),
         p_attainable=found.p_attainable,
         verdict=verdict,
         unit=found.unit,

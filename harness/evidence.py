@@ -84,9 +84,12 @@ def describe(relation: Relation) -> str:
     name = title(str(relation.get("metric", "")))
     match relation["relation"]:
         case "difference":
+            a, than, by = relation["a"], relation["than"], relation["by"]
+            if by < 0:
+                less = "lower" if relation["sign"] > 0 else "higher"
+                return f"{name} is not {less} for {a} than for {than} by more than {-by:g}"
             more = "higher" if relation["sign"] > 0 else "lower"
-            by = f" by more than {relation['by']:g}" if relation["by"] else ""
-            return f"{name} is {more} for {relation['a']} than for {relation['than']}{by}"
+            return f"{name} is {more} for {a} than for {than}" + (f" by more than {by:g}" if by else "")
         case "equivalent":
             return f"{name} of {relation['a']} and {relation['to']} differ by less than {relation['within']:g}"
         case "level":
@@ -239,11 +242,12 @@ def _monotone(table: Table, relation: Relation, text: str, rng: np.random.Genera
         for i, (one, other) in enumerate(itertools.pairwise(order))
     ]
     worst = min(backs, key=lambda step: step[2])
-    against = min(test.p if (falls if sign > 0 else rises) else 1.0, min(1.0, len(backs) * worst[2]))
+    p_back = min(1.0, 2 * len(backs) * worst[2])  # 2: Page's test may refute as well
+    against = min(test.p if (falls if sign > 0 else rises) else 1.0, p_back)
     words = f"Page's trend test p = {test.p:.2g} (two-sided; {2 * test.attainable:.1g} attainable)"
     notes = _notes(
         f"order {' < '.join(order)}",
-        f"the step from {worst[0]} to {worst[1]} goes the other way" if len(backs) * worst[2] <= 0.05 else "",
+        f"the step from {worst[0]} to {worst[1]} goes the other way" if p_back <= 0.05 else "",
         note,
     )
     return Evidence(

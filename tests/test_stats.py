@@ -163,3 +163,45 @@ def test_fitted_curves_go_through_noiseless_data() -> None:
     fit = transition_fit(CELLS, values)
     line = next(c for c in fit.curves if c.name == "linear in log cells")
     assert np.allclose(line(CELLS), values, atol=1e-6)
+
+
+def test_holm_steps_down_and_its_levels_decide_as_its_adjusted_p() -> None:
+    p = [0.03, 0.001, math.nan, 0.02, 0.3]
+    adjusted, levels = stats.holm(p)
+    assert adjusted[:2] == [pytest.approx(0.06), pytest.approx(0.004)]
+    assert math.isnan(adjusted[2]) and math.isnan(levels[2])
+    assert adjusted[3:] == [pytest.approx(0.06), pytest.approx(0.3)]
+    assert levels[1] == 0.05 / 4
+    assert levels[0] == levels[3] == levels[4] == 0.05 / 3  # 0.02 is the first to fail
+    known = [i for i in range(5) if i != 2]
+    assert all((p[i] <= levels[i]) == (adjusted[i] <= 0.05) for i in known)
+
+
+def test_wilson_interval_is_the_published_one_and_stays_inside() -> None:
+    low, high = stats.wilson(81, 263)
+    assert (low, high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))  # Newcombe 1998, method 3
+    assert stats.wilson(0, 5)[0] == 0 and stats.wilson(5, 5)[1] == 1
+    with pytest.raises(ValueError, match="successes"):
+        stats.wilson(3, 2)
+
+
+def test_probability_of_improvement_counts_ties_half_and_weighs_replicates_alike() -> None:
+    wins = [np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0]), np.array([-1.0, np.nan])]
+    found = stats.probability_of_improvement(wins, np.random.default_rng(0))
+    assert (found.mean, found.n, found.images) == (0.5, 3, 7)
+    mixed = [np.array([1.0, -1.0] * 40)] * 3
+    interval = stats.probability_of_improvement(mixed, np.random.default_rng(0))
+    assert 0.4 < interval.low < 0.5 < interval.high < 0.6
+
+
+def test_noise_floor_needs_two_seeds_of_one_pair_and_ignores_the_pairs_levels() -> None:
+    assert not stats.noise_floor({(0, "far"): 0.8, (1, "mid"): 0.4, (2, "near"): 0.5}).known
+    floor = stats.noise_floor({(0, "far"): 0.80, (3, "far"): 0.82, (1, "mid"): 0.4, (4, "mid"): 0.42})
+    assert (floor.value, floor.repeats) == (pytest.approx(0.02 / math.sqrt(2)), 2)
+
+
+def test_interval_and_p_of_an_estimate_agree() -> None:
+    found = stats.estimate([np.array([v, v + 0.1]) for v in (0.2, 0.5, 0.4)], np.random.default_rng(0))
+    interval = found.interval(1 - found.p(0.1))
+    assert interval.low == pytest.approx(0.1)
+    assert stats.Estimate(1.0, 0.0, 3, 3).p(0.5) == 0 and stats.Estimate(1.0, 0.0, 3, 3).p(1.0) == 1
