@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli_bench import bench
 from harness.cli_data import data_app
 from harness.cli_export import export
 from harness.cli_metrics import metrics_app
@@ -321,6 +322,7 @@ def show(
         listing.show(record)
 
 
+app.command()(bench)
 app.command()(watch)
 app.command()(export)
 

@@ -33,7 +33,8 @@ class Summary:
     @classmethod
     def of(cls, values: Sequence[float]) -> Summary:
         """Of at least one value."""
-        low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values[:1] * 3
+        one = list(values)[:1]
+        low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else one * 3
         return cls(middle, low, high, len(values))
 
     def to_dict(self) -> dict[str, float]:

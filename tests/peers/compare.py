@@ -57,22 +57,26 @@ def speed(spec, root, blocks=24, steps=10, device="cpu", workers=0):
     store, folder = faces(spec, 0, root)
     images = 2 * spec.optim.batch * steps
     peers = {name: plain(spec, folder, spec.optim.steps, cast, device, workers) for name, cast in ARMS.items()}
-    with tempfile.TemporaryDirectory() as temporary:
-        with LoopArm(spec, 0, store, torch.device(device), Path(temporary)) as ours:
-            arms = {"ours": lambda: ours.advance(steps)}
-            for name, peer in peers.items():
-                arms[name] = lambda peer=peer: [peer.step() for _ in range(steps)]
-            with Watch(torch.get_num_threads(), device == "cuda") as watch:
-                times = interleaved(arms, blocks, warmup=2)
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        LoopArm(spec, 0, store, torch.device(device), Path(temporary)) as ours,
+    ):
+        arms = {"ours": lambda: ours.advance(steps)}
+        for name, peer in peers.items():
+            arms[name] = lambda peer=peer: [peer.step() for _ in range(steps)]
+        with Watch(torch.get_num_threads(), device == "cuda") as watch:
+            times = interleaved(arms, blocks, warmup=2)
     ratios = {n: ratio_of(list(zip(times[n], times["ours"], strict=True))) for n in peers}
     return {
         "images_per_s": {n: Summary.of([images / s for s in t]).to_dict() for n, t in times.items()},
-        "times_as_fast": {n: {"ratio": r.value, "low": r.low, "high": r.high, "pairs": r.pairs} for n, r in ratios.items()},
+        "times_as_fast": {
+            n: {"ratio": r.value, "low": r.low, "high": r.high, "pairs": r.pairs} for n, r in ratios.items()
+        },
         "steps_a_block": steps,
         "threads": torch.get_num_threads(),
         "workers": workers,
         "void": watch.void(times),
-    }  # fmt: skip
+    }
 
 
 def quality(spec, root, steps, device="cpu", seed=0):

@@ -1,0 +1,29 @@
+"""What this machine can do at most, measured: the fastest square matrix product, in FLOP/s."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from harness.bench.step import synchronise
+
+
+@torch.no_grad()
+def matmul_flops(precision: str, device: torch.device, side: int | None = None, seconds: float = 0.4) -> float:
+    """FLOP/s of the best of several products of two (side, side) matrices; side: 1024 on a CPU, 8192 on a GPU."""
+    n = side or (8192 if device.type == "cuda" else 1024)
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.rand(n, n, device=device).to(kind) for _ in range(2))
+    out = a @ b
+    best, ends, repeats = float("inf"), time.perf_counter() + seconds, 10 if device.type == "cuda" else 1
+    while True:
+        synchronise(device)
+        began = time.perf_counter()
+        for _ in range(repeats):
+            torch.mm(a, b, out=out)
+        synchronise(device)
+        now = time.perf_counter()
+        best = min(best, (now - began) / repeats)
+        if now > ends:
+            return 2 * n**3 / best

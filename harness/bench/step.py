@@ -1,0 +1,137 @@
+"""One training step and one inference on resident synthetic batches: the kernels alone, without data or ledger."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.bench.timing import Summary
+from harness.optimise import adam
+from harness.spec import Spec
+from harness.train import _step, build_losses, build_model, networks
+from models.swapper import PEOPLE
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, MMAP_MOST = -1, -3, 32 * 2**20  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed memory instead of returning it after every step; False where there is no glibc.
+
+    A step of the quick scale otherwise takes about 4,500 page faults: a tenth of its time.
+    """
+    if sys.platform != "linux":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1)) and bool(mallopt(M_MMAP_THRESHOLD, MMAP_MOST))
+
+
+class StepArm:
+    """The step of the training loop on one resident batch; calling it does one step and does not wait for the device.
+
+    precision: "bf16" or "fp32".
+    """
+
+    def __init__(self, spec: Spec, device: torch.device, precision: str, channels_last: bool = True):
+        self.spec, self.precision, self.number = spec, precision, 0
+        torch.manual_seed(0)
+        with device:
+            self.model = build_model(spec)
+            if channels_last:
+                for parameter in self.model.parameters():
+                    if parameter.dim() == 4:
+                        parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            self.terms = build_losses(spec, self.model)
+            self.optimiser = adam(self.model, spec.optim, device, networks(self.terms))
+            shape = (spec.optim.batch, 4, spec.data.size, spec.data.size)
+            pictures = {person: torch.rand(shape) for person in PEOPLE}
+        self.batch = {person: (x, x) for person, x in pictures.items()}
+
+    def __call__(self) -> dict[str, Tensor]:
+        at = (self.number, max(self.number + 1, self.spec.optim.steps or 1000))
+        self.number += 1
+        values, _ = _step(self.model, self.terms, self.optimiser, self.batch, at, 1, self.precision, self.spec)
+        return values
+
+    @property
+    def images(self) -> int:
+        """Pictures a step, both people counted."""
+        return 2 * self.spec.optim.batch
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that was issued."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def precision_of(spec: Spec, device: torch.device) -> str:
+    """`optim.precision`, "auto" settled by the time of a few steps (a GPU: bf16 where it can)."""
+    if spec.optim.precision != "auto":
+        return spec.optim.precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    best = {}
+    for precision in ("fp32", "bf16"):
+        arm = StepArm(spec, device, precision)
+        arm()
+        began = time.perf_counter()
+        for _ in range(3):
+            arm()
+        best[precision] = time.perf_counter() - began
+    return min(best, key=lambda name: best[name])
+
+
+@torch.no_grad()
+def latency(
+    arm: StepArm, device: torch.device, readings: int = 15, batches: Iterable[int] = BATCHES, budget_s: float = 2.0
+) -> dict[str, Any]:
+    """Milliseconds of encode, decode and swap at batch 1, and the batch with the most swaps a second.
+
+    `budget_s` bounds the search for the best batch: it ends when twice the batch is no longer faster.
+    """
+    model, size = arm.model.eval(), arm.spec.data.size
+
+    def pictures(count: int) -> Tensor:
+        return torch.rand(count, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+
+    def read(call: Callable[[], object], count: int) -> list[float]:
+        times = []
+        for k in range(count + 2):
+            synchronise(device)
+            began = time.perf_counter()
+            call()
+            synchronise(device)
+            if k >= 2:
+                times.append(time.perf_counter() - began)
+        return times
+
+    with torch.autocast(device.type, torch.bfloat16, enabled=arm.precision == "bf16"):
+        one = pictures(1)
+        z = model.encode(one).mu
+        calls: dict[str, Callable[[], object]] = {
+            "encode": lambda: model.encode(one),
+            "decode": lambda: model.decode(z, PEOPLE[1]),
+            "swap": lambda: model.swap(one, PEOPLE[1]),
+        }
+        found: dict[str, Any] = {
+            f"{name}_ms": Summary.of([1e3 * t for t in read(call, readings)]).to_dict() for name, call in calls.items()
+        }
+        best, rate, began = 0, Summary(0.0, 0.0, 0.0, 0), time.perf_counter()
+        for count in batches:
+            tried = Summary.of([count / t for t in read(partial(model.swap, pictures(count), PEOPLE[1]), 5)])
+            if tried.median <= rate.median:
+                break
+            best, rate = count, tried
+            if time.perf_counter() - began > budget_s:
+                break
+    return {**found, "best_batch": best, "swaps_per_s": rate.to_dict()}
