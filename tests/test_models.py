@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from metrics.attribution import constant_latent_response
+from metrics.attribution import circular, constant_latent_response, gain_spread
 from models.bottleneck import GaussianHead, Resample, Uneven, resample_matrix
 from models.swapper import PEOPLE, Swapper
 from models.upsample import UPSAMPLERS, stage
@@ -45,7 +45,7 @@ def test_reference_at_512_is_the_same_network_and_not_another() -> None:
     assert {k: v.shape for k, v in small.items()} == {k: v.shape for k, v in large.items()}
 
 
-@pytest.mark.parametrize("upsample", ["convt", "resize", "bilinear", "pixelshuffle", "pixelshuffle_icnr"])
+@pytest.mark.parametrize("upsample", UPSAMPLERS)
 def test_every_upsampler_of_the_reference_ends_at_the_picture_size(upsample: str) -> None:
     model = reference(256, width=2, channels=4, upsample=upsample)  # type: ignore[arg-type]
     x = torch.rand(1, 3, 256, 256)
@@ -152,6 +152,51 @@ def test_a_constant_latent_shows_a_lattice_at_initialisation_where_filters_overl
     response = constant_latent_response(layers, torch.randn(2, 8, 4, 4))
     assert response.rms > 1e-2
     assert response.levels[0] > 1e-3
+
+
+def torus_response(layer: nn.Module) -> torch.Tensor:
+    """(2, 2) what a layer with weights of 1 paints from ones, by the parity of row and column, borders left out."""
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+    with circular(layer):
+        out = layer(torch.ones(1, 1, 6, 6))[0, 0]
+    tile = out[:2, :2]
+    assert torch.equal(out, tile.repeat(6, 6))  # the pattern repeats everywhere
+    return tile
+
+
+def test_uneven_overlap_is_the_grid_of_the_textbook_and_even_overlap_has_none() -> None:
+    """Odena et al. 2016: kernel 3 at stride 2 paints a pixel with 4, 2 or 1 taps, kernel 4 always with 4."""
+    tile = torus_response(UPSAMPLERS["convt3"](1, 1))
+    assert sorted(tile.flatten().tolist()) == [1, 2, 2, 4]
+    assert tile[0, 0] * tile[1, 1] == tile[0, 1] * tile[1, 0]  # the product of two one-dimensional patterns
+    assert torus_response(UPSAMPLERS["convt"](1, 1)).unique().tolist() == [4.0]
+
+
+@pytest.mark.parametrize("kind", ["resize", "bilinear", "pixelshuffle_icnr"])
+def test_a_constant_stays_constant_on_a_torus_at_any_weights_or_at_initialisation(kind: str) -> None:
+    torch.manual_seed(5)
+    layer = UPSAMPLERS[kind](3, 2)
+    with circular(layer), torch.no_grad():
+        out = layer(torch.randn(1, 3, 1, 1).expand(1, 3, 6, 6))
+    torch.testing.assert_close(out, out[..., :1, :1].expand_as(out), rtol=1e-5, atol=1e-6)
+
+
+def test_the_layer_to_blame_is_found_in_a_mixed_decoder() -> None:
+    torch.manual_seed(2)
+    blamed = reference(64, stages=2, width=4, channels=4, upsample=["resize", "resize", "convt3", "resize"])
+    spread = gain_spread(blamed.decoders["src"])
+    assert len(spread) == 1 and next(iter(spread.values())) > 0.3
+    assert gain_spread(reference(64, stages=2, width=4, channels=4, upsample="resize").decoders["src"]) == {}
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+def test_every_normalisation_builds_and_paints(norm: str) -> None:
+    model = grid(32, 3, width=8, channels=4, norm=norm)  # type: ignore[arg-type]
+    kinds = {type(m) for m in model.modules()} & {nn.BatchNorm2d, nn.GroupNorm}
+    assert kinds == {"batch": {nn.BatchNorm2d}, "group": {nn.GroupNorm}, "none": set()}[norm]
+    assert model.swap(torch.rand(2, 3, 32, 32), "dst").isfinite().all()
 
 
 def test_upsamplers_may_differ_by_stage() -> None:
