@@ -37,6 +37,6 @@ def gradient_penalty(scores: Tensor, pictures: Tensor) -> Tensor:
     scores (B, ...): their mean over all but the batch is a picture's score; pictures (B, 3, H, W) that they were
     computed from, with gradients asked for. It can be differentiated once more.
     """
-    each = scores.flatten(1).mean(1).sum()
+    each = scores.reshape(len(pictures), -1).mean(1).sum()
     (slope,) = torch.autograd.grad(each, pictures, create_graph=True)
     return slope.square().flatten(1).sum(1).mean()

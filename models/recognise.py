@@ -52,6 +52,8 @@ class Embedder(nn.Module):
     can stand in a training loss).
     """
 
+    bf16 = False  # for a training loss; scores are read in float32
+
     def __init__(self, architecture: str, dimensions: int = 64) -> None:
         super().__init__()
         if architecture not in ("residual", "plain"):
@@ -69,8 +71,8 @@ class Embedder(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        # Trained in bfloat16; read in float32 whatever surrounds it.
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.training):
+        # Trained in bfloat16; read in float32 whatever surrounds it, unless `bf16` is set.
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.training or self.bf16):
             vectors = self.net(prepare(images))
         return normalize(vectors.float(), dim=1)
 
@@ -86,6 +88,7 @@ class Regressor(nn.Module):
 
     pose_mean: Tensor
     pose_deviation: Tensor
+    bf16 = False  # for a training loss; scores are read in float32
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class Regressor(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         x = prepare(images)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.training):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.training or self.bf16):
             fine = self.fine(x)  # (B, 48, 16, 16)
             middle = self.middle(fine)  # (B, 80, 8, 8)
             coarse = self.coarse(middle)  # (B, 112, 4, 4)

@@ -46,6 +46,7 @@ class IdentityEmbedding:
             )
         self.toward, self.pace = toward, Pace(start, ramp, every)
         self.embed: nn.Module = FaceNet("casia") if recogniser == "facenet" else recognise.load("trainer")
+        self.embed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def preflight(cls, options: dict[str, Any]) -> None:
@@ -67,11 +68,10 @@ class IdentityEmbedding:
         factor = self.pace.at(step)
         if not factor:
             return step.zero()
-        _on(self.embed, step)
         with torch.no_grad():
-            real = self.embed(step.display(torch.cat(list(step.target.values())))).chunk(len(step.target))
+            real = _read(self.embed, step, torch.cat(list(step.target.values()))).chunk(len(step.target))
         people = dict(zip(step.target, real, strict=True))
-        swapped = self.embed(step.display(step.swaps())).chunk(len(step.directions))
+        swapped = _read(self.embed, step, step.swaps()).chunk(len(step.directions))
         values = [self.of(x, people[target]) for x, (_, target) in zip(swapped, step.directions, strict=True)]
         return factor * torch.stack(values).mean()
 
@@ -103,7 +103,7 @@ class Landmark:
         self.shown, self.pose, self.pace = of, pose, Pace(start, ramp, every)
         reader = recognise.load("regressor")
         assert isinstance(reader, recognise.Regressor)
-        self.read = reader
+        self.read = reader.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         names = reader.landmark_names
         self.eyes = [names.index("eye_left"), names.index("eye_right")]
 
@@ -116,7 +116,6 @@ class Landmark:
         factor = self.pace.at(step)
         if not factor:
             return step.zero()
-        _on(self.read, step)
         asked, shown = [], []
         if self.shown != "rec":
             asked += [step.inputs[driver] for driver, _ in step.directions]
@@ -125,8 +124,8 @@ class Landmark:
             asked += list(step.target.values())
             shown += list(step.rec.values())
         with torch.no_grad():
-            truth = self.read(step.display(torch.cat(asked)))
-        return factor * self.of(self.read(step.display(torch.cat(shown))), truth)
+            truth = _read(self.read, step, torch.cat(asked))
+        return factor * self.of(_read(self.read, step, torch.cat(shown)), truth)
 
     def of(self, found: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
         """Two readings {"landmarks": (B, L, 2), "pose": (B, P)} -> scalar."""
@@ -169,11 +168,13 @@ class Cycle:
         return factor * torch.stack(values).mean()
 
 
-def _on(reader: nn.Module, step: Step) -> None:
-    """The reader where the step is."""
-    device = next(iter(step.z.values())).device
-    if next(reader.parameters()).device != device:
-        reader.to(device)
+def _read(reader: nn.Module, step: Step, pictures: Tensor) -> Any:
+    """What a frozen reader says of pictures (B, 3, H, W), read where the step is and at its precision."""
+    if next(reader.parameters()).device != pictures.device:
+        reader.to(pictures.device)
+    reader.bf16 = step.precision == "bf16"  # type: ignore[assignment]
+    with step.autocast():
+        return reader(step.display(pictures).contiguous(memory_format=torch.channels_last))
 
 
 LOSSES: dict[str, type] = {"identity_embedding": IdentityEmbedding, "landmark": Landmark, "cycle": Cycle}

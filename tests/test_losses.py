@@ -6,25 +6,13 @@ import math
 
 import pytest
 import torch
+from tiny_step import both, step_of
 from torch import Tensor
 
 from harness import registry
-from models.losses import KL, L1, LOSSES, FaceL1, Gradient, LatentPositional, LatentStatistics, Step, Structural
+from models.losses import KL, L1, LOSSES, FaceL1, Gradient, LatentPositional, LatentStatistics, Mask, Structural
 from models.swapper import PEOPLE
 from models.variants import grid
-
-
-def step_of(number: int = 0, total: int = 10, **values: dict[str, Tensor]) -> Step:
-    """A step of 2 + 2 pictures of 16 px; what is not given is mid-grey, opaque and zero."""
-    grey = {p: torch.full((2, 3, 16, 16), 0.5) for p in PEOPLE}
-    opaque = {p: torch.ones(2, 1, 16, 16) for p in PEOPLE}
-    zero = {p: torch.zeros(2, 4, 3, 3) for p in PEOPLE}
-    known = {"inputs": grey, "target": grey, "alpha": opaque, "rec": grey, "mu": zero, "logvar": zero, "z": zero}
-    return Step(**(known | values), number=number, total=total, model=grid(16, 3, width=4, channels=4))  # type: ignore[arg-type]
-
-
-def both(picture: Tensor) -> dict[str, Tensor]:
-    return dict.fromkeys(PEOPLE, picture)
 
 
 def test_every_registered_loss_is_a_finite_differentiable_scalar() -> None:
@@ -33,10 +21,13 @@ def test_every_registered_loss_is_a_finite_differentiable_scalar() -> None:
         assert registry.get("loss", name).object is loss
         rec = {p: torch.rand(2, 3, 16, 16, requires_grad=True) for p in PEOPLE}
         mu = {p: torch.randn(2, 4, 3, 3, requires_grad=True) for p in PEOPLE}
-        value = loss()(step_of(rec=rec, mu=mu, z=mu))  # type: ignore[arg-type]
+        mask = {p: torch.rand(2, 1, 16, 16, requires_grad=True) for p in PEOPLE}
+        value = loss()(step_of(rec=rec, mu=mu, z=mu, mask=mask))
         assert value.shape == () and torch.isfinite(value), name
         value.backward()
-        touched = [t for group in (rec, mu) for t in group.values() if t.grad is not None and t.grad.abs().sum() > 0]
+        touched = [
+            t for group in (rec, mu, mask) for t in group.values() if t.grad is not None and t.grad.abs().sum() > 0
+        ]
         assert touched, name
 
 
@@ -146,3 +137,21 @@ def test_gradients_agree_with_finite_differences(loss) -> None:
         measured = (value(rec + 1e-2 * ahead) - value(rec - 1e-2 * ahead)) / 2e-2
     assert float(slope.norm()) == pytest.approx(float(measured), rel=0.03)
     assert float(measured) > 0
+
+
+def test_mask_loss_is_known_for_flat_mattes() -> None:
+    alpha = torch.zeros(2, 1, 16, 16)
+    alpha[..., :4] = 1.0
+    case = step_of(mask=both(torch.full((2, 1, 16, 16), 0.25)), alpha=both(alpha))
+    assert float(Mask()(case)) == pytest.approx((0.75 * 4 + 0.25 * 12) / 16)
+    assert float(Mask(kind="bce")(case)) == pytest.approx(-(math.log(0.25) * 4 + math.log(0.75) * 12) / 16, rel=1e-5)
+    assert float(Mask()(step_of(mask=both(alpha), alpha=both(alpha)))) == 0
+
+
+def test_mask_loss_asks_for_a_model_with_a_mask_and_leaves_it_as_it_was() -> None:
+    with pytest.raises(ValueError, match="predicts no mask"):
+        Mask().bind(grid(16, 3, width=4, channels=4), 16)
+    model = grid(16, 3, width=4, channels=4, mask=True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    Mask().bind(model, 16)
+    assert model.training and all(torch.equal(before[name], value) for name, value in model.state_dict().items())
