@@ -20,7 +20,6 @@ from harness.settings import explain
 from harness.wording import COSTS, is_named, label
 from harness.yamlfile import Document, Path_
 
-Size = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Labels = Annotated[list[str], Field(min_length=3)]
 
@@ -30,11 +29,11 @@ class _Model(BaseModel):
 
 
 class Compared(_Model):
-    """One variant against another."""
+    """One variant against another; a negative `by` asks only that it is not worse by more than that."""
 
     a: str
     than: str
-    by: Size = 0.0
+    by: Number = 0.0
 
 
 class Equivalent(_Model):
