@@ -16,6 +16,16 @@ GRIDS = (3, 4, 5, 6, 7)
 PAIRS = ("far", "mid", "near")
 TRANSFER = {3: 0.93, 4: 0.90, 5: 0.84, 6: 0.76, 7: 0.68}
 IMAGES = 16
+CLAIMS: tuple[dict[str, Any], ...] = (
+    {"id": "C1", "says": "The smallest grid transfers more identity than the largest.", "source": "supported",
+     "only_if": [], "parts": [{"relation": "difference", "metric": "identity_transfer", "sign": 1, "a": "grid3",
+                               "than": "grid7", "by": 0.1}]},
+    {"id": "C2", "says": "The largest grid has a transfer of at least 0.9.", "source": "open", "only_if": [],
+     "parts": [{"relation": "level", "metric": "identity_transfer", "sign": 1, "of": "grid7", "value": 0.9}]},
+    {"id": "C3", "says": "<script>alert(3)</script> makes [red] no =cmd() difference.", "source": "refuted",
+     "only_if": [], "parts": [{"relation": "difference", "metric": "cbe_db_1", "sign": -1, "a": "grid3",
+                               "than": "grid7", "by": 0.0}]},
+)  # fmt: skip
 
 
 def _rng(*names: object) -> np.random.Generator:
@@ -125,6 +135,7 @@ def write_ledger(
     statuses: dict[tuple[int, int], str] | None = None,
     missing: frozenset[tuple[int, int]] = frozenset(),
     truth: bool = True,
+    claims: tuple[dict[str, Any], ...] = (),
 ) -> Path:
     """Write plan.json, ledger.jsonl and the trial folders under `folder`; returns it.
 
@@ -165,6 +176,7 @@ def write_ledger(
         "scale_reason": "no GPU found", "baseline": labels.get(grids[0], f"grid{grids[0]}"),
         "command": f"harness run {suite} --scale quick", "suite_file": f"suites/{suite}.yaml", "axes": ["model.grid"],
         "metrics": ["identity_transfer", "leak_gap", "expression_error", "rec_l1_face"], "trials": trials,
+        "claims": list(claims),
     }  # fmt: skip
     ledger.write_plan(plan)
     ledger.rebuild()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from harness.evidence import title
 from harness.report.numbers import Numbers
-from harness.report.wording import label, number
+from harness.report.wording import number
 
 if TYPE_CHECKING:
     from harness.claims import Part, Verdict
@@ -51,7 +52,7 @@ def lines(numbers: Numbers) -> list[Line]:
             state=STATES[v.verdict],
             source=f"source: {v.source}",
             agreement=v.agreement,
-            reason=v.reason,
+            reason=v.reason[:1].upper() + v.reason[1:],
             evidence=tuple(filter(None, (evidence(part) for part in v.parts))),
         )
         for v in judged(numbers)
@@ -65,20 +66,13 @@ def tally(lines: list[Line]) -> str:
 
 
 def evidence(part: Part) -> str:
-    """A part of a claim in one line: `Identity transfer: +0.11 [-0.04, 0.26] at 95 %, n = 3; sign-flip p = ...`."""
-    if not _known(part.effect):
+    """A part's effect in one line: `Identity transfer: 0.258 [0.207, 0.308] at 98.3 %, n = 3`; empty without one."""
+    if not math.isfinite(part.effect):
         return ""
-    info = label(part.metric) if part.metric else None
-    text = ("+" if part.effect > 0 else "") + number(part.effect)
-    if _known(part.low) and _known(part.high):
+    text = number(part.effect)
+    if math.isfinite(part.low) and math.isfinite(part.high):
         text += f" [{number(part.low)}, {number(part.high)}]"
-        text += f" at {100 * part.level:.3g} %" if _known(part.level) else ""
-    text = " ".join(filter(None, (text, part.unit))) + f", n = {part.n}"
-    if _known(part.p_sign):
-        text += f"; permutation p = {number(part.p_sign)}"
-        text += f" (no less than {number(part.p_attainable)} is possible)" if _known(part.p_attainable) else ""
-    return f"{info.title}: {text}" if info else text
-
-
-def _known(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    text = " ".join(filter(None, (text, part.unit)))
+    text += f" at {100 * part.level:.3g} %" if math.isfinite(part.level) else ""
+    name = title(part.metric)
+    return f"{name[:1].upper()}{name[1:]}: {text}, n = {part.n}"
