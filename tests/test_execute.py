@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from trouble_plans import FULLER, plan, weights
 
 from harness.errors import EnvironmentProblem, UsageError
 from harness.execute import local, run_plan
-from harness.execute.local import choose_device, choose_jobs, is_done
+from harness.execute.local import choose_device, choose_jobs, is_done, prepare
 from harness.records import Ledger, Record
 
 pytestmark = pytest.mark.usefixtures("one_core", "trouble")
@@ -102,6 +103,28 @@ def test_a_hanging_trial_ends_at_its_time_limit(root: Path) -> None:
 
 
 # --- kills and signals
+
+
+def test_a_set_that_cannot_be_made_ends_the_making_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so does Ctrl-C: both leave `prepare` as an exception, and the other sets stop at their next chunk."""
+    first, second = plan(tmp_path, "two", "none", "slow")
+    second = replace(second, seed=1)
+    chunks: list[int] = []
+
+    def making(data, seed, root, progress):
+        if seed == first.seed:
+            raise UsageError("no such folder")
+        for chunk in range(1000):
+            chunks.append(chunk)
+            progress("rendering faces", chunk, 1000)
+            time.sleep(0.01)
+
+    monkeypatch.setattr("harness.data.store.open_store", making)
+    with pytest.raises(UsageError, match="no such folder"):
+        prepare([first, second], tmp_path)
+    assert len(chunks) < 1000
 
 
 def test_jobs_and_devices_are_chosen_by_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

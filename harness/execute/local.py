@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -156,9 +157,15 @@ def prepare(trials: Sequence[Trial], root: Path) -> None:
 
     from harness.data.store import open_store
 
+    stopping = threading.Event()
+
+    def asked(*_: object) -> None:
+        if stopping.is_set():
+            raise _Abandoned
+
     def make(trial: Trial) -> None:
         torch.set_num_threads(1)  # of this worker thread: the sets are spread over the cores instead
-        store = open_store(trial.spec.data, trial.seed, root)
+        store = open_store(trial.spec.data, trial.seed, root, progress=asked)
         for file, reason in store.quarantined:
             print(f"warning: left out {file}: {reason}", file=sys.stderr)
 
@@ -166,8 +173,17 @@ def prepare(trials: Sequence[Trial], root: Path) -> None:
     where = root / "data"
     print(f"preparing {sets} under {where} (rendered or decoded once, then reused)", file=sys.stderr, flush=True)
     with ThreadPoolExecutor(min(len(wanted), cores())) as pool:
-        for _ in pool.map(make, wanted.values()):
-            pass
+        try:
+            for _ in pool.map(make, wanted.values()):
+                pass
+        except BaseException:  # Ctrl-C, or one set that cannot be made: the other sets leave at their next chunk
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Abandoned(Exception):
+    """The making of an image set was given up because the run ends."""
 
 
 def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
