@@ -249,35 +249,42 @@ def _imports(file: Path, home: Path, mtime: int, size: int) -> tuple[Path, ...]:
 
 def parameters(spec: Spec) -> int:
     """Number of parameters of the spec's model, built without memory."""
-    return sum(parameter.numel() for parameter in _weightless(spec).parameters())
-
-
-def _weightless(spec: Spec) -> Any:
-    """The spec's model without memory, after its loss terms have looked at it: ValueError when one does not suit."""
     import torch
+
+    with torch.device("meta"), _undrawn():
+        return sum(parameter.numel() for parameter in _model(spec).parameters())
+
+
+def _model(spec: Spec) -> Any:
+    return registry.get("variant", spec.model.variant).object(size=spec.data.size, **spec.model.options)
+
+
+def _undrawn() -> Any:
+    """Leaves out random initialisation: without memory it has no meaning, and costs seconds of imports in torch."""
     from torch.overrides import TorchFunctionMode
 
     class Undrawn(TorchFunctionMode):
-        """Leaves out random initialisation: without memory it has no meaning, and costs seconds of imports in torch."""
-
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if getattr(func, "__name__", "") in ("normal_", "uniform_") and args and args[0].is_meta:
                 return args[0]
             return func(*args, **(kwargs or {}))
 
-    build = registry.get("variant", spec.model.variant).object
-    with torch.device("meta"), Undrawn():
-        model = build(size=spec.data.size, **spec.model.options)
-        for name, term in spec.loss.items():
-            loss = registry.get("loss", name).object
-            if term.weight > 0 and hasattr(loss, "bind"):
-                loss(**term.options).bind(model, spec.data.size)
-    return model
+    return Undrawn()
 
 
 def _buildable(spec: Spec, error: Any) -> None:
     """A size that a variant cannot have, or a loss that its model cannot serve, is told before anything is trained."""
-    try:
-        parameters(spec)
-    except ValueError as problem:
-        raise error(f"the variant {spec.model.variant!r} cannot be built: {problem}") from None
+    import torch
+
+    with torch.device("meta"), _undrawn():
+        try:
+            model = _model(spec)
+        except ValueError as problem:
+            raise error(f"the variant {spec.model.variant!r} cannot be built: {problem}") from None
+        for name, term in spec.loss.items():
+            loss = registry.get("loss", name).object
+            try:
+                if term.weight > 0 and hasattr(loss, "bind"):
+                    loss(**term.options).bind(model, spec.data.size)
+            except ValueError as problem:
+                raise error(f"the loss {name!r} does not fit {spec.model.variant!r}: {problem}") from None

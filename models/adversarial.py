@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, relu, softplus
 
 from models.discriminator import gradient_penalty, latent_critic, patch_critic
-from models.step import Pace, Step, frozen, over_people
+from models.step import Count, Factor, Pace, Ramp, Start, Step, frozen, over_people
 from models.swapper import PEOPLE, Swapper
 
 
@@ -31,12 +31,12 @@ class AdversarialIdentity(nn.Module):
     def __init__(
         self,
         mode: Literal["alternating", "reversal"] = "alternating",
-        width: int = 64,
-        lr: float = 1.0,
-        learn_every: int = 1,
-        start: float = 0.0,
-        ramp: float = 0.0,
-        every: int = 1,
+        width: Count = 64,
+        lr: Factor = 1.0,
+        learn_every: Count = 1,
+        start: Start = 0.0,
+        ramp: Ramp = 0.0,
+        every: Count = 1,
     ):
         super().__init__()
         self.mode, self.width, self.lr = mode, width, lr
@@ -92,13 +92,13 @@ class ImageDiscriminator(nn.Module):
         of: Literal["swap", "rec", "both"] = "swap",
         kind: Literal["hinge", "nonsaturating"] = "hinge",
         conditional: bool = True,
-        r1: float = 1.0,
-        r1_every: int = 16,
-        width: int = 32,
-        lr: float = 1.0,
-        start: float = 0.0,
-        ramp: float = 0.0,
-        every: int = 1,
+        r1: Factor = 1.0,
+        r1_every: Count = 16,
+        width: Count = 32,
+        lr: Factor = 1.0,
+        start: Start = 0.0,
+        ramp: Ramp = 0.0,
+        every: Count = 1,
     ):
         super().__init__()
         self.shown, self.kind, self.conditional, self.width, self.lr = of, kind, conditional, width, lr

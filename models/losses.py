@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.step import Step, over_people
+from models.step import Count, Factor, Ramp, Step, over_people
 from models.swapper import Swapper
 
 
@@ -21,7 +21,7 @@ class FaceL1:
     Each mean is over its own pixel count, over the whole batch.
     """
 
-    def __init__(self, background: float = 0.1):
+    def __init__(self, background: Factor = 0.1):
         self.background = background
 
     def __call__(self, step: Step) -> Tensor:
@@ -50,7 +50,7 @@ class Gradient:
     al. 2016).
     """
 
-    def __init__(self, levels: int = 3):
+    def __init__(self, levels: Count = 3):
         self.levels = levels
 
     def __call__(self, step: Step) -> Tensor:
@@ -73,7 +73,7 @@ class Structural:
     time of a pooling layer.
     """
 
-    def __init__(self, window: int = 7, stride: int = 2):
+    def __init__(self, window: Count = 7, stride: Count = 2):
         self.window, self.stride = window, stride
 
     def __call__(self, step: Step) -> Tensor:
@@ -102,7 +102,7 @@ class KL:
     over which the term grows linearly from 0 to its weight.
     """
 
-    def __init__(self, free_bits: float = 0.0, ramp: float = 0.0):
+    def __init__(self, free_bits: Factor = 0.0, ramp: Ramp = 0.0):
         self.free_bits, self.ramp = free_bits, ramp
 
     def __call__(self, step: Step) -> Tensor:

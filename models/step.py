@@ -12,13 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le, Lt
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.swapper import Latent, Swapper
+
+Start = Annotated[float, Ge(0), Lt(1)]  # the ranges are checked where a suite is read
+Ramp = Annotated[float, Ge(0), Le(1)]
+Count = Annotated[int, Ge(1)]
+Factor = Annotated[float, Ge(0)]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from models import pretrained, recognise
 from models.losses import FaceL1
 from models.photographs import FaceNet
-from models.step import Pace, Step
+from models.step import Count, Factor, Pace, Ramp, Start, Step
 
 RECOGNISERS = ("trainer", "facenet")
 
@@ -35,9 +35,9 @@ class IdentityEmbedding:
         self,
         recogniser: Literal["trainer", "facenet"] = "trainer",
         toward: Literal["mean", "image"] = "mean",
-        start: float = 0.0,
-        ramp: float = 0.0,
-        every: int = 1,
+        start: Start = 0.0,
+        ramp: Ramp = 0.0,
+        every: Count = 1,
     ):
         if recogniser not in RECOGNISERS:
             raise ValueError(
@@ -95,10 +95,10 @@ class Landmark:
     def __init__(
         self,
         of: Literal["swap", "rec", "both"] = "swap",
-        pose: float = 0.0,
-        start: float = 0.0,
-        ramp: float = 0.0,
-        every: int = 1,
+        pose: Factor = 0.0,
+        start: Start = 0.0,
+        ramp: Ramp = 0.0,
+        every: Count = 1,
     ):
         self.shown, self.pose, self.pace = of, pose, Pace(start, ramp, every)
         reader = recognise.load("regressor")
@@ -147,11 +147,11 @@ class Cycle:
 
     def __init__(
         self,
-        background: float = 0.1,
+        background: Factor = 0.1,
         detach: bool = False,
-        start: float = 0.0,
-        ramp: float = 0.0,
-        every: int = 1,
+        start: Start = 0.0,
+        ramp: Ramp = 0.0,
+        every: Count = 1,
     ):
         self.compare, self.detach, self.pace = FaceL1(background), detach, Pace(start, ramp, every)
 
