@@ -53,6 +53,7 @@ class Part:
     p_sign: float = math.nan
     improvement: Interval | None = None  # share of images that are better, of these replicates
     reason: str = ""
+    own_scale: bool = False  # the effect is no value of the metric: a correlation, a place on an axis
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ def _part(found: Evidence, level: float) -> Part:
         p_sign=found.p_sign,
         improvement=found.improvement,
         reason=_reason(found, low, high, confidence, verdict),
+        own_scale=found.own_scale,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli_bench import bench
+from harness.cli_compare import claims, compare
 from harness.cli_data import data_app
 from harness.cli_export import export
 from harness.cli_metrics import metrics_app
@@ -135,7 +136,8 @@ def run(
     amount = f"{present.count(len(todo), 'trial')} of {present.count(variants, 'variant')}"
     present.say(f"scale {chosen} ({reason}), {amount}, in {ledger.folder}")
     if dry_run:
-        _show_plan(loaded.name, chosen, plan.planned(todo, ledger, device.value), json)
+        decidable = plan.decidable(loaded, todo, ledger)
+        _show_plan(loaded.name, chosen, plan.planned(todo, ledger, device.value), decidable, json)
         return
     weights.preflight(trial.spec for trial in todo)
     command = shlex.join(["harness", *sys.argv[1:]])
@@ -180,7 +182,7 @@ def _execute(
         raise typer.Exit(128 + stop.signum) from None
 
 
-def _show_plan(name: str, scale: str, rows: list[Any], json: bool) -> None:
+def _show_plan(name: str, scale: str, rows: list[Any], decidable: list[dict[str, Any]], json: bool) -> None:
     from harness import present
     from harness.progress import duration
 
@@ -189,9 +191,8 @@ def _show_plan(name: str, scale: str, rows: list[Any], json: bool) -> None:
     disk = sum(row.bytes for row in rows if row.state != "done")
     if json:
         trials = [row.to_dict() for row in rows]
-        present.as_json(
-            {"suite": name, "scale": scale, "trials": trials, "estimated_seconds": total, "estimated_bytes": disk}
-        )
+        estimates = {"estimated_seconds": total, "estimated_bytes": disk}
+        present.as_json({"suite": name, "scale": scale, "trials": trials, **estimates, "claims": decidable})
         return
     present.table(
         {
@@ -208,6 +209,9 @@ def _show_plan(name: str, scale: str, rows: list[Any], json: bool) -> None:
         for row in rows
     )
     basis = ", ".join(sorted({row.basis.split(" on ")[0] for row in rows}))
+    if decidable:
+        print("\ncan these replicates decide the claims?")
+        present.table(decidable)
     print(f"\nto do: about {duration(total)} one after the other, {present.size(disk)} (estimates: {basis})")
 
 
@@ -323,6 +327,8 @@ def show(
 
 
 app.command()(bench)
+app.command()(compare)
+app.command()(claims)
 app.command()(watch)
 app.command()(export)
 

@@ -122,6 +122,16 @@ def planned(trials: Sequence[Trial], ledger: Ledger, device: str) -> list[Planne
     return rows
 
 
+def decidable(suite: Suite, trials: Sequence[Trial], ledger: Ledger) -> list[dict[str, Any]]:
+    """Whether these trials can decide each of the suite's claims: one row a part; none without claims."""
+    if not suite.claims:
+        return []
+    from harness import decidable as answers  # scipy, which a suite without claims need not wait for
+
+    replicates = len({(trial.seed, trial.pair) for trial in trials})
+    return [row.to_dict() for row in answers.decidable(suite.claims, replicates, answers.earlier(ledger.folder))]
+
+
 def state_of(record: Record | None, trial: Trial) -> str:
     """`done`, `scores outdated`, a failure's status, or `to do`."""
     if record is None or record.digest != trial.digest:

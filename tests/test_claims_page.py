@@ -1,0 +1,64 @@
+"""The page of verdicts: every claim of the source, generated, and inert."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from command import called
+from fake_ledger import write_ledger
+from simulated_claims import claim
+
+from harness.records import Ledger
+
+GRIDS = [f"grid{g}" for g in (3, 4, 5, 6, 7)]
+TREND = {
+    "relation": "monotone", "metric": "identity_transfer", "direction": "falls", "in": "model.grid", "over": GRIDS,
+    "at": {name: place for place, name in enumerate(GRIDS)},
+}  # fmt: skip
+LOSS = {"relation": "correlation", "metric": "identity_transfer", "with": "loss:total", "is": "none", "within": 0.3}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = write_ledger(tmp_path / "results" / "bottleneck", tile=8)
+    claims = [claim(TREND, id="C5.trend", says="It <b>falls</b> | so."), claim(LOSS, id="C3", source="open")]
+    Ledger(place).write_plan({**(Ledger(place).plan() or {}), "claims": claims})
+    return place
+
+
+def test_the_page_lists_every_claim_of_the_source_and_changes_nothing_on_the_next_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = [tmp_path / "one.md", tmp_path / "two.md"]
+    for page in pages:
+        code, _, err = called(["claims", "--root", str(folder.parent), "--out", str(page)], monkeypatch, capsys)
+        assert code == 0 and "2 claims" in err
+    text = pages[0].read_text(encoding="utf-8")
+    assert text == pages[1].read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if re.match(r"\| C\d", line)]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| C1", "| C2", "| C3", "| C4", "| C5.trend", *(f"| C{n}" for n in range(6, 19))
+    ]  # fmt: skip
+    assert "**supported**" in rows[4] and "Identity transfer −0.2" in rows[4] and "| 3 |" in rows[4]
+    assert "<b>" not in text.replace("\\<b\\>", "")
+    assert all(row.replace("\\|", "").count("|") == 8 for row in rows)
+    assert "as the source says" in text
+
+
+def test_the_same_as_json(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = called(["claims", str(folder), "--format", "json"], monkeypatch, capsys)
+    found = json.loads(out)
+    assert (code, found["schema_version"], found["suites"][0]["suite"]) == (0, 1, "bottleneck")
+    first, second = found["suites"][0]["claims"]
+    assert (first["verdict"], first["parts"][0]["n"], first["agreement"]) == ("supported", 3, "as the source says")
+    assert second["parts"][0]["p_attainable"] is None
+
+
+def test_no_results_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = called(["claims", "--root", str(tmp_path)], monkeypatch, capsys)
+    assert code == 2 and "Run a suite first" in err
