@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -11,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_ledger import GRIDS, trial_name, write_ledger
+from fake_ledger import CLAIMS, GRIDS, trial_name, write_ledger
 from PIL import Image
 
 from harness.errors import UsageError
-from harness.report import build, pictures, summary
+from harness.report import build, closer, curves, figures, pictures, summary
 from harness.report.answer import answer
 from harness.report.load import load
 from harness.report.markdown import escape
 from harness.report.numbers import Numbers
-from harness.report.page import html, policy
+from harness.report.page import factor_names, html, policy
 from harness.report.sheet import guard
 from harness.report.tables import decision
 from harness.report.validity import validity
@@ -110,6 +111,7 @@ def test_failed_diverged_and_missing_trials_are_shown_and_not_averaged(tmp_path:
 
 def test_validity_strip_tells_equal_steps_noise_floor_and_damage(folder: Path, tmp_path: Path) -> None:
     checks = _checks(folder)
+    assert checks["Replicates of a variant"] == ("n = 3", "good", "pairs far, mid, near, each with a seed of its own")
     assert checks["Training steps"][:2] == ("equal (600)", "good")
     assert checks["Data"][1] == "good"
     assert checks["Noise floor"][0].startswith("± 0.0")
@@ -167,6 +169,28 @@ def test_page_is_one_small_file_that_may_load_nothing(page: str) -> None:
 
 def test_policy_follows_the_texts_it_allows() -> None:
     assert policy("a", "b") != policy("a ", "b") != policy("a", "b ")
+
+
+def test_verdicts_stand_in_every_format(tmp_path: Path) -> None:
+    place = write_ledger(tmp_path / "bottleneck", grids=(3, 7), tile=8, claims=CLAIMS)
+    page, text, _, plain = build([place], formats=("html", "md", "csv", "json"))
+    claims = json.loads(plain.read_text(encoding="utf-8"))["claims"]
+    assert [(c["id"], c["verdict"], c["source"]) for c in claims] == [
+        ("C1", "supported", "supported"), ("C2", "refuted", "open"), ("C3", "undecided", "refuted"),
+    ]  # fmt: skip
+    assert page.read_text(encoding="utf-8").index("Verdicts</h2>") < page.read_text(encoding="utf-8").index('answer">')
+    assert "&lt;script&gt;alert(3)&lt;/script&gt; makes [red]" in page.read_text(encoding="utf-8")
+    assert "- ✕ **refuted** C2:" in text.read_text(encoding="utf-8")
+    rows = [row for row in _rows(place / "table.csv") if row["kind"].startswith("claim")]
+    assert [(r["kind"], r["variant"], r["verdict"]) for r in rows[:2]] == [
+        ("claim", "C1", "supported"), ("claim part", "C1", "supported"),
+    ]  # fmt: skip
+    assert float(rows[1]["delta_low"]) < float(rows[1]["delta"]) < float(rows[1]["delta_high"])
+    assert rows[1]["smallest_p"] == "0.25"
+
+
+def test_a_plan_without_claims_has_no_verdicts(page: str) -> None:
+    assert "Verdicts</h2>" not in page
 
 
 class _Accessible(HTMLParser):
@@ -275,6 +299,66 @@ def test_summary_is_plain_text_for_a_terminal(folder: Path) -> None:
     assert rows[0]["n"] == "3"
     assert rows[-1]["to baseline"].startswith("-0.2")
     assert all(text.isascii() for row in rows for text in row.values())
+
+
+def test_differences_and_skin_patches_come_from_the_strips(folder: Path) -> None:
+    strip = folder / "trials" / trial_name("grid7", 0) / "pictures" / "fixed-0.png"
+    row = closer.tiles(strip).astype(int)
+    assert row.shape == (6, 64, 64, 3)
+    shown = np.asarray(closer.difference(strip)).astype(int)
+    assert shown.shape == (64, 128, 3)
+    assert np.array_equal(shown[:, :64], np.minimum(2 * abs(row[2] - row[5]), 255))
+    assert np.array_equal(shown[:, 64:], np.minimum(2 * abs(row[3] - row[0]), 255))
+    top, left = closer.flattest(row[5].astype(np.uint8), 8)
+    patch = np.asarray(closer.skin(strip, (top, left), 8))
+    assert np.array_equal(patch[:, :8], row[2][top : top + 8, left : left + 8])
+    assert row[5][top : top + 8, left : left + 8, 0].min() > row[5][top : top + 8, left : left + 8, 2].max()  # skin
+
+
+def test_a_mesh_is_strengthened_and_shading_is_not(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(100, 140, 16), (16, 1))
+    mesh = ramp + 4 * (np.indices((16, 16)).sum(0) % 2)
+    row = np.concatenate([ramp] * 2 + [mesh] + [ramp] * 3, axis=1)
+    Image.fromarray(np.repeat(row[..., None], 3, axis=2).round().astype(np.uint8)).save(tmp_path / "strip.png")
+    swap = np.asarray(closer.skin(tmp_path / "strip.png", (4, 4), 8)).astype(float)[..., 0]
+    truth = np.asarray(closer.skin(tmp_path / "strip.png", (4, 4), 8, 5)).astype(float)[..., 0]
+    assert abs(np.diff(swap[:, 8:], axis=0)).mean() == pytest.approx(
+        4 * abs(np.diff(swap[:, :8], axis=0)).mean(), rel=0.1
+    )
+    assert abs(truth[:, 8:] - truth[:, :8]).max() <= 2
+
+
+def test_many_variants_get_a_legend_and_marks_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = {3: "a rather long name of a variant, too long for a plot", **{g: f"variant{g}" for g in (4, 5, 6, 7)}}
+    numbers = Numbers(load(write_ledger(tmp_path / "m", labels=labels, replicates=2, tile=8)))
+    assert len({figures.style(k)[:2] for k in range(24)}) == 24
+    arguments = (numbers, "swap_images_per_s", "identity_transfer", "Identity transfer against speed", True)
+    assert "a rather long name of a v…" not in figures.plane(*arguments)
+    monkeypatch.setattr(figures, "NAMED", 4)
+    drawn = figures.plane(*arguments)
+    assert "a rather long name of a v…" in drawn  # a legend has more room than the plane
+    assert "◆" in drawn and "too long for a plot" in unescape(drawn)  # in the description, not cut
+    assert all(name in drawn for name in ("variant4", "variant7"))
+
+
+def test_histories_with_dotted_names_give_their_curves(numbers: Numbers) -> None:
+    row = {"step": 1, "loss": {"kl": 1.0, "adversarial.own": 2.0, "adversarial.accuracy": 0.5}, "grad_norm": {"a": 1.0}}
+    found = list(curves.columns([row]))
+    assert found == ["loss.kl", "loss.adversarial.own", "loss.adversarial.accuracy", "grad_norm.a"]
+    assert [curves.at(row, key) for key in found] == [1.0, 2.0, 0.5, 1.0]
+    assert curves.at(row, "step") == 1
+
+
+def test_leakage_by_factor_is_drawn_where_there_is_a_value_a_factor(tmp_path: Path) -> None:
+    place, names = write_ledger(tmp_path / "f", grids=(3, 7), replicates=1, tile=8), factor_names()
+    assert "Leakage by factor" not in html(Numbers(load(place)))
+    for trial in place.glob("trials/*"):
+        values = json.loads((trial / "values.json").read_text())
+        values["identity_factor_r2"] = [0.9 if name == "glasses" else 0.0 for name in names]
+        (trial / "values.json").write_text(json.dumps(values))
+    text = html(Numbers(load(place)))
+    assert "Leakage by factor" in text
+    assert "glasses at most 0.90" in text
 
 
 def test_numbers_are_written_with_a_true_minus_and_never_as_minus_zero() -> None:

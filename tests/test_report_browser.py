@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_ledger import write_ledger
+from fake_ledger import CLAIMS, write_ledger
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -39,7 +39,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_ledger(tmp_path_factory.mktemp("results") / "bottleneck", labels=LABELS)
+    folder = write_ledger(tmp_path_factory.mktemp("results") / "bottleneck", labels=LABELS, claims=CLAIMS)
     return build([folder], formats={"html"})[0]
 
 
@@ -170,3 +170,18 @@ def test_a_name_that_is_a_script_does_not_run(browser: webdriver.Chrome, page: P
     shown = browser.find_element(By.ID, "decision-table").text
     assert "<script>document.title='owned'</script>" in shown
     assert "[red]" in shown and "=cmd()" in shown
+    assert (
+        "<script>alert(3)</script> makes [red] no =cmd() difference." in browser.find_element(By.TAG_NAME, "main").text
+    )
+
+
+def test_verdicts_come_first_with_word_sign_effect_and_the_sources_expectation(
+    browser: webdriver.Chrome, page: Path
+) -> None:
+    _open(browser, page, 390, "light")
+    assert browser.find_elements(By.TAG_NAME, "h2")[0].text.lower() == "verdicts"
+    texts = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".verdicts li")]
+    assert [text.splitlines()[:2] for text in texts] == [
+        ["✓supported", "source: supported"], ["✕refuted", "source: open"], ["○undecided", "source: refuted"],
+    ]  # fmt: skip
+    assert "Identity transfer: 0.258 [0.207, 0.308] at 98.3 %, n = 3" in texts[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def html(numbers: Numbers) -> str:
     css, js = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     context = {**_context(numbers), "css": Markup(css), "js": Markup(js), "policy": policy(css, js)}
     page = environment.get_template("page.html.j2").render(context)
-    return page.replace("95 %", "95\u00a0%")
+    return re.sub(r"(\d) %", "\\1\u00a0%", page)
 
 
 def policy(css: str, js: str) -> str:

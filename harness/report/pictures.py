@@ -16,12 +16,13 @@ from harness.report.load import Key, Table, Trial
 COLUMNS = ("src", "src rec", "src→dst", "dst→src", "dst rec", "dst")
 MEANING = (
     "Column 6 (dst) is the exact truth of column 3 (src→dst); column 1 (src) is the exact truth of column 4 (dst→src). "
-    f"The two tiles after them are the differences |swap − truth|, {closer.BRIGHTER} times as bright: black is exact."
+    "The two tiles beside or below them are the differences |swap − truth|, "
+    f"shown {closer.BRIGHTER} times as bright: black is exact."
 )
 BUDGET = 2_600_000  # bytes of image data in a page; base64 and the rest of the page come on top, 5 MB in all
 TILES = (192, 160, 128, 96, 64, 48)
 TOGETHER = 24  # variants with pictures; the rest of a larger suite is named as absent
-PATCH = 6  # a skin patch is a sixth of the tile wide
+PATCH = 8  # a skin patch is an eighth of the tile wide
 
 
 @dataclass(frozen=True)

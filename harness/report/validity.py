@@ -28,6 +28,7 @@ def validity(numbers: Numbers) -> list[Check]:
     statuses = Counter(trial.status for trial in table.trials)
     planned, done = len(table.trials), statuses["done"]
     checks = [Check("Trials done", f"{done} of {planned}", "good" if done == planned else "bad")]
+    checks.append(_replicates(table))
     lost = [f"{n} {status}" for status, n in sorted(statuses.items()) if status != "done"]
     bad = any(status not in ("done", "missing") for status in statuses)
     checks.append(Check("Failed or missing", ", ".join(lost) or "none", "bad" if bad else "note" if lost else "good"))
@@ -61,6 +62,16 @@ def validity(numbers: Numbers) -> list[Check]:
         text = "of older code, data or options; not counted here"
         checks.append(Check("Other records in the folder", str(table.unplanned), "note", text))
     return checks
+
+
+def _replicates(table: Table) -> Check:
+    """How many replicates each variant has, and what they differ in."""
+    counts = sorted({len(variant.done) for variant in table.variants}) or [0]
+    pairs = sorted({trial.pair for trial in table.done if trial.pair})
+    text = f"n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+    detail = f"pairs {', '.join(pairs)}, each with a seed of its own" if len(pairs) > 1 else "seeds only, one pair"
+    state = "good" if counts[0] > 1 else "note"
+    return Check("Replicates of a variant", text, state, detail if counts[0] > 1 else "no interval from one alone")
 
 
 def _invalid(table: Table) -> Check:
