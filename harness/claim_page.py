@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from harness.claim_words import figure
 from harness.claims import Part, Verdict
-from harness.evidence import figure
 from harness.present import SCHEMA_VERSION
 from harness.table import Table
 from harness.wording import label

@@ -286,8 +286,13 @@ def _is_number(value: Any) -> bool:
 
 _PAIR = dict.fromkeys(("better", "higher", "lower"), Compared)
 _BOUND = dict.fromkeys(("at_least", "at_most"), Bound)
-_SHAPE = {"equivalent": Equivalent, "monotone": Monotone, "step": Step, "correlation": Correlation}
-_INNER: Mapping[str, type[BaseModel]] = {**_PAIR, **_BOUND, **_SHAPE, "only_if": Condition, "all": Relation}
+_SHAPE: dict[str, type[BaseModel]] = {
+    "equivalent": Equivalent,
+    "monotone": Monotone,
+    "step": Step,
+    "correlation": Correlation,
+}
+_INNER: dict[str, type[BaseModel]] = {**_PAIR, **_BOUND, **_SHAPE, "only_if": Condition, "all": Relation}
 
 
 def _model_at(loc: Iterable[str | int]) -> type[BaseModel]:

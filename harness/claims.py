@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import stats
-from harness.evidence import Evidence, figure, gather, unmet
+from harness.claim_words import figure
+from harness.evidence import Evidence, gather, unmet
 from harness.stats import Interval
 from harness.table import Table
 from harness.wording import count

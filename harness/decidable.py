@@ -15,9 +15,10 @@ from typing import Any
 
 from scipy import stats
 
+from harness.claim_words import Relation, describe, figure
 from harness.claims import ALPHA
 from harness.errors import HarnessError
-from harness.evidence import TREND_LEVEL, Evidence, Relation, describe, figure, gather
+from harness.evidence import TREND_LEVEL, Evidence, gather
 from harness.table import Table, load
 
 POWER = 0.8

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.evidence import title
+from harness.claim_words import figure, title
 from harness.report.numbers import Numbers
 from harness.report.wording import number
 
@@ -69,9 +69,13 @@ def evidence(part: Part) -> str:
     """A part's effect in one line: `Identity transfer: 0.258 [0.207, 0.308] at 98.3 %, n = 3`; empty without one."""
     if not math.isfinite(part.effect):
         return ""
-    text = number(part.effect)
+
+    def write(value: float) -> str:
+        return number(value) if part.own_scale else figure(part.metric, value)
+
+    text = write(part.effect)
     if math.isfinite(part.low) and math.isfinite(part.high):
-        text += f" [{number(part.low)}, {number(part.high)}]"
+        text += f" [{write(part.low)}, {write(part.high)}]"
     text = " ".join(filter(None, (text, part.unit)))
     text += f" at {100 * part.level:.3g} %" if math.isfinite(part.level) else ""
     name = title(part.metric)
