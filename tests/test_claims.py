@@ -64,7 +64,7 @@ def test_a_negative_margin_asks_only_that_it_is_not_worse_by_more() -> None:
     near, far = claim({**BETTER, "by": -0.4}), claim({**BETTER, "by": -0.05}, id="C2")
     found = judge(one({M: [0.5, 0.7]}, near, far))
     assert [v.verdict for v in found] == ["supported", "refuted"]
-    assert "identity transfer is not lower for v0 than for v1 by 0.4: supported" in found[0].reason
+    assert "identity transfer is not lower for v0 than for v1 by more than 0.4: supported" in found[0].reason
 
 
 def test_equivalence_is_supported_inside_its_margins_and_refuted_outside() -> None:
