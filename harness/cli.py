@@ -244,49 +244,17 @@ def report_(
     json: Json = False,
 ) -> None:
     """Write the report of finished (or half finished) suites from their records."""
-    from harness import present
-    from harness.records import ledgers, results_of
+    from harness.cli_report import rebuild_reference, write_reports
 
     formats = {part.strip() for part in format.split(",") if part.strip()}
     if not formats or formats - {"html", "md", "csv", "json"}:
         raise UsageError(f"--format {format}: not known. Expected some of html,md,csv,json")
     if all_reference:
-        return _all_reference(root, formats, json)
-    folders = [results_of(name, root) for name in suites or [str(ledger.folder) for ledger in ledgers(root)]]
-    if not folders:
-        raise UsageError(f"there are no results under {root}. Run a suite first: harness run SUITE")
-    from harness import report
-
-    paths = report.build(folders, out, formats)
-    if json:
-        present.as_json({"report": [str(path) for path in paths]})
-        return
-    if len(folders) == 1:
-        present.table(report.summary(folders[0]))
-        print()
-    for path in paths:
-        print(path)
-
-
-def _all_reference(root: Path, formats: set[str], json: bool) -> None:
-    """Rebuild what is committed, from its records alone: one line a suite."""
-    from harness import present, report
-    from harness.records import ledgers
-
-    folders = [ledger.folder for scale in sorted((root / "reference").glob("*/")) for ledger in ledgers(scale)]
-    if not folders:
-        raise UsageError(f"there are no reference results under {root / 'reference'}. --root names another root")
-    rows = []
-    for folder in folders:
-        paths = report.build([folder], None, formats)
-        rows.append({"suite": folder.name, "scale": folder.parent.name, **report.outcome(folder), "report": paths})
-        if not json:
-            row = rows[-1]
-            claims = f"; claims: {row['claims']}" if row["claims"] else ""
-            size = present.size(sum(path.stat().st_size for path in paths))
-            print(f"{row['scale']}/{row['suite']}: {row['trials']}{claims}; {paths[0]} ({size})", flush=True)
-    if json:
-        present.as_json({"suites": [{**row, "report": [str(path) for path in row["report"]]} for row in rows]})
+        if suites or out:
+            raise UsageError("--all-reference takes no suite and no --out: it rebuilds all of them where they are")
+        rebuild_reference(root, formats, json)
+    else:
+        write_reports(suites or [], root, out, formats, json)
 
 
 @app.command("list")
