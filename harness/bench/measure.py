@@ -18,9 +18,10 @@ from harness.bench.cold import cold_start
 from harness.bench.counts import count_step
 from harness.bench.loop import LoopArm
 from harness.bench.peak import matmul_flops
-from harness.bench.step import StepArm, keep_freed_memory, latency, precision_of, synchronise
+from harness.bench.step import StepArm, latency, precision_of, synchronise
 from harness.bench.timing import Summary, Watch, interleaved, ratio_of
 from harness.data.store import open_store
+from harness.memory import keep_freed_memory
 from harness.records import sha256_of
 from harness.spec import Spec
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -19,20 +17,6 @@ from harness.train import _step, build_losses, build_model, networks
 from models.swapper import PEOPLE
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, MMAP_MOST = -1, -3, 32 * 2**20  # of glibc's malloc.h
-
-
-def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory instead of returning it after every step; False where there is no glibc.
-
-    A step of the quick scale otherwise takes about 4,500 page faults: a tenth of its time.
-    """
-    if sys.platform != "linux":
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    return bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1)) and bool(mallopt(M_MMAP_THRESHOLD, MMAP_MOST))
 
 
 class StepArm:

@@ -129,8 +129,10 @@ def _train_and_score(
     from harness import environment, score
     from harness.checkpoint import read_weights, write_weights
     from harness.data.store import open_store
+    from harness.memory import keep_freed_memory
     from harness.train import Interrupted, build_model, train
 
+    keep_freed_memory()
     device = torch.device(job["device"])
     store = open_store(trial.spec.data, trial.seed, root)
     weights = folder / "weights.safetensors"

@@ -20,6 +20,7 @@ from harness.bench.loop import LoopArm
 from harness.bench.timing import Summary, Watch, interleaved, ratio_of
 from harness.data.fingerprint import data_fingerprint
 from harness.data.store import open_store
+from harness.memory import keep_freed_memory
 from harness.preview import evaluation_images, outputs
 from harness.train import build_model
 from harness.trial import trials
@@ -130,6 +131,7 @@ def main():
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as in a trial; the plain loop gains by it too, being in the same process
     spec = quick_spec(data={"size": args.size} if args.size else {}, optim={"batch": args.batch} if args.batch else {})
     if args.quality:
         found = quality(spec, args.out, args.quality, args.device)
