@@ -169,7 +169,7 @@ def test_counts_are_exact_and_an_update_is_shown_and_written(project: pytest.Pyt
     changed.stdout.fnmatch_lines(["*parameters * -> *%*--gate-update*"])
     baseline = json.loads((project.path / "gates.json").read_text())
     entry = baseline["gates"]["test_cost.py::test_cost"]
-    assert entry["values"]["flops"] > 0 and entry["values"]["syncs"] == 0
+    assert entry["values"]["flops"] > 0 and entry["torch"]
 
 
 def test_counts_of_another_torch_are_not_held_and_said(project: pytest.Pytester) -> None:

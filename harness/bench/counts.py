@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,22 +23,23 @@ from harness.bench.step import StepArm
 from harness.spec import Spec
 from models.swapper import PEOPLE
 
-SYNCS = ("_local_scalar_dense", "nonzero", "masked_select", "_to_cpu")
+
+class HostSync(ValueError):
+    """Something in the step asks the device for a value, and so waits for it; the message names the operator."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one training step: FLOPs, calls of operators, bytes that eager operators read and write, host syncs.
+    """Of one training step: FLOPs, calls of operators, bytes that eager operators read and write.
 
     `flops` counts matrix products and convolutions, 2 a multiply-add, backward included; `bytes` counts every operand
-    and result of every operator that is no view; `syncs` are operators that make the host wait for the device.
+    and result of every operator that is no view.
     """
 
     flops: int
     parameters: int
     operators: int
     bytes: int
-    syncs: int
     swap_flops: int
 
     def to_dict(self) -> dict[str, int]:
@@ -62,19 +63,21 @@ class _Tally(TorchDispatchMode):
             self.bytes += sum(x.numel() * x.element_size() for x in {id(x): x for x in tensors}.values())
         return result
 
-    @property
-    def syncs(self) -> int:
-        return sum(count for name, count in self.calls.items() if any(sync in name for sync in SYNCS))
-
 
 @contextlib.contextmanager
 def _fake() -> Iterator[None]:
     with FakeTensorMode(allow_non_fake_inputs=True):
-        yield
+        try:
+            yield
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            raise HostSync(f"the step asks the device for a value ({error.func}): every step would wait") from None
 
 
 def count_step(spec: Spec, precision: str = "bf16") -> Counts:
-    """Counts of the second step of a specification (the first one makes the optimiser's moments)."""
+    """Counts of the second step of a specification (the first one makes the optimiser's moments).
+
+    Raises HostSync when anything in the step, optimiser included, needs a value on the host.
+    """
     random = torch.random.get_rng_state()
     try:
         with _fake():
@@ -91,7 +94,6 @@ def count_step(spec: Spec, precision: str = "bf16") -> Counts:
                 parameters=sum(parameter.numel() for parameter in arm.model.parameters()),
                 operators=sum(tally.calls.values()),
                 bytes=tally.bytes,
-                syncs=tally.syncs,
                 swap_flops=swap.get_total_flops(),
             )
     finally:
