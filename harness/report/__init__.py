@@ -26,7 +26,9 @@ def build(
     wanted = list(dict.fromkeys(formats))
     unknown = sorted(set(wanted) - set(FILES))
     if unknown or not wanted:
-        raise UsageError(f"unknown report format {', '.join(unknown) or 'of no name'}; expected some of {', '.join(FILES)}")
+        raise UsageError(
+            f"unknown report format {', '.join(unknown) or 'of no name'}; expected some of {', '.join(FILES)}"
+        )
     written = []
     for folder in map(Path, folders):
         numbers = Numbers(load(folder))
