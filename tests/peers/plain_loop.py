@@ -1,8 +1,8 @@
 """The plain loop: a face swapper trained as a careful user writes it in an evening. Frozen: the peer of speed claims.
 
 Every sample is decoded from EXR when it is asked for, goes through three OpenCV passes (affine, elastic, crop and
-resize) and reaches the network as fp32 NCHW; each person passes the encoder on his own; three Adams, the encoder's with
-half the rate for the VAE branches; clipping network by network. It shares the model class and the numbers of a
+resize) and reaches the network as fp32 NCHW; three Adams, the encoder's with half the rate for the VAE branches; clipping
+network by network. It shares the model class and the numbers of a
 specification with the harness, and nothing else.
 """
 
@@ -168,11 +168,14 @@ class PlainLoop:
         weights = {name: term.weight for name, term in self.spec.loss.items()}
         self.model.train()
         total, latents = 0.0, {}
-        for person in PEOPLE:
-            image, alpha = (x.to(self.device) for x in next(self.batches[person]))
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast):
-                latent = self.model.encode(image)
-                z = latent.mu + torch.exp(0.5 * latent.logvar) * torch.randn_like(latent.mu)
+        faces = {person: [x.to(self.device) for x in next(self.batches[person])] for person in PEOPLE}
+        cast = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast)
+        with cast:  # both people at once: batch norm must see them together, or what it learns holds for neither
+            both = self.model.encode(torch.cat([faces[person][0] for person in PEOPLE]))
+        for person, mu, logvar in zip(PEOPLE, both.mu.chunk(2), both.logvar.chunk(2), strict=True):
+            (image, alpha), latent = faces[person], type(both)(mu, logvar)
+            with cast:
+                z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
                 rec = self.model.decode(z, person)
             latents[person] = z
             terms = {
