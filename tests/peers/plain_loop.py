@@ -1,9 +1,9 @@
 """The plain loop: a face swapper trained as a careful user writes it in an evening. Frozen: the peer of speed claims.
 
 Every sample is decoded from EXR when it is asked for, goes through three OpenCV passes (affine, elastic, crop and
-resize) and reaches the network as fp32 NCHW; three Adams, the encoder's with half the rate for the VAE branches; clipping
-network by network. It shares the model class and the numbers of a
-specification with the harness, and nothing else.
+resize) and reaches the network as fp32 NCHW; three Adams, the encoder's with half the rate for the VAE branches;
+clipping network by network. It shares the model class and the numbers of a specification with the harness, and nothing
+else.
 """
 
 import math
