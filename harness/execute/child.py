@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.trial import Trial
 
 BUSY, STOPPED = 75, 143
+MOST_WAITING = 0.1  # a trial that stood in the queue for a core more than this share of the time has no throughput
 
 
 class Heartbeat:
@@ -142,17 +143,21 @@ def _train_and_score(
         model.load_state_dict(read_weights(weights, kept["weights_sha256"]))
         cost, resumed, precision = kept, record.resumed_from, kept["precision"]
     else:
+        clock, waited = time.monotonic(), _waited_for_a_core()
         try:
             with _asked_to_stop() as stop:
                 trained = train(trial.spec, trial.seed, store, device, folder, beat, stop)
         except Interrupted as stopped:
             print(stopped)
             raise Stopped from stopped
+        waited = (_waited_for_a_core() - waited) / (time.monotonic() - clock)
         for note in trained.notes:
             print(note)
         model, resumed, precision = trained.model, trained.resumed_from, trained.precision
         void = "resumed" if resumed else "smaller micro-batch" if trained.micro_batch else None
         void = void or ("shares its GPU" if device.type == "cuda" and job["jobs"] > 1 else None)
+        if waited > MOST_WAITING:
+            void = void or f"others were computing: the trial waited {waited:.0%} of the time for a core"
         cost = {
             **score.cost(model, trial.spec, device, precision),
             "weights_sha256": write_weights(weights, model.state_dict()),
@@ -182,6 +187,14 @@ def _train_and_score(
               "quarantined": [list(map(str, item)) for item in store.quarantined]},
     )  # fmt: skip
     return done
+
+
+def _waited_for_a_core() -> float:
+    """Seconds that this process has stood ready to run while others ran (Linux; 0 elsewhere)."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def log_tail(folder: Path, lines: int = 30, width: int = 300) -> str:
