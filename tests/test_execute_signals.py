@@ -144,5 +144,5 @@ def test_two_runners_of_one_suite_run_each_trial_once(root: Path) -> None:
     for trial in todo:
         record = Ledger(root / "shared").read(trial.name)
         assert record is not None and (record.status, record.attempts, record.resumed_from) == ("done", 1, None)
-        assert record.cost["train_images_per_s"]["void"] is None
+        assert "resumed" not in (record.cost["train_images_per_s"]["void"] or "")
     assert len((root / "shared" / "ledger.jsonl").read_text().splitlines()) == 2
