@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +14,7 @@ import torch
 from trouble_plans import FULLER, plan, weights
 
 from harness.errors import EnvironmentProblem, UsageError
-from harness.execute import local, run_plan
+from harness.execute import child, local, run_plan
 from harness.execute.local import choose_device, choose_jobs, is_done, prepare
 from harness.records import Ledger, Record
 
@@ -154,3 +157,22 @@ def test_what_counts_as_done(tmp_path: Path) -> None:
     assert not is_done(replace(record, score_digest="other"), trial, False)
     failed = replace(record, status="failed")
     assert is_done(failed, trial, False) and not is_done(failed, trial, True)
+
+
+def test_the_time_a_trial_waits_for_its_core_is_known() -> None:
+    """The time in the queue comes from the system's own account, which grows while two loops share one core."""
+    if not Path("/proc/self/schedstat").exists():
+        assert child._waited_for_a_core() == 0.0
+        return
+    core = sorted(os.sched_getaffinity(0))[:1]
+    rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        os.sched_setaffinity(rival.pid, core)
+        code = "from harness.execute.child import _waited_for_a_core as w\nimport os, time\n"
+        code += "os.sched_setaffinity(0, {%d})\n"
+        code += "a, t = w(), time.monotonic()\nwhile time.monotonic() - t < 1: pass\nprint(w() - a)"
+        told = subprocess.run([sys.executable, "-c", code % core[0]], capture_output=True, text=True, check=True)
+        assert float(told.stdout) > 0.2
+    finally:
+        rival.kill()
+        rival.wait()
