@@ -139,5 +139,8 @@ class Swapper(nn.Module):
 
 
 def split_mask(picture: Tensor) -> tuple[Tensor, Tensor | None]:
-    """(B, 3 or 4, S, S) -> RGB (B, 3, S, S) and mask (B, 1, S, S) or None, in float32."""
-    return picture[:, :3].float(), picture[:, 3:].float() if picture.shape[1] > 3 else None
+    """(B, 3 or 4, S, S) -> RGB (B, 3, S, S) and mask (B, 1, S, S) or None, in float32.
+
+    In torch's default layout: with three channels channels_last only costs the losses time.
+    """
+    return picture[:, :3].float().contiguous(), picture[:, 3:].float() if picture.shape[1] > 3 else None

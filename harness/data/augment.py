@@ -12,6 +12,7 @@ drawn whatever is switched off, so a switch changes nothing but its own step.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -122,18 +123,25 @@ def _octave_noise(batch: int, spec: AugmentSpec, generator: torch.Generator) -> 
     brought to unit variance, and weighted by 2^-(k-1): half the amplitude for each doubling of the frequency.
     """
     finest = 2**spec.warp_octaves + 1
-    reach = math.ceil(3 * spec.warp_sigma)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / spec.warp_sigma) ** 2)
-    kernel /= kernel.square().sum().sqrt()  # keeps the variance of white noise
     total = torch.zeros(batch, 2, finest, finest)
-    for octave in range(1, spec.warp_octaves + 1):
-        points = 2**octave + 1
-        white = torch.rand(batch, 2, points + 2 * reach, points + 2 * reach, generator=generator) * 2 - 1
-        rows = torch.stack([F.pad(kernel, (i, points - 1 - i)) for i in range(points)])  # (points, points + 2 reach)
-        if points < finest:
-            rows = _spline_weights(torch.linspace(-1, 1, finest), points) @ rows
-        total += 0.5 ** (octave - 1) * (rows @ white @ rows.T)
+    for octave, rows in enumerate(_octave_rows(spec.warp_octaves, spec.warp_sigma)):
+        white = torch.rand(batch, 2, rows.shape[1], rows.shape[1], generator=generator) * 2 - 1
+        total += 0.5**octave * (rows @ white @ rows.T)
     return total / total.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
+
+
+@functools.cache
+def _octave_rows(octaves: int, sigma: float) -> tuple[torch.Tensor, ...]:
+    """For each octave the (n, points) matrix that smooths its white noise and brings it to the finest lattice."""
+    finest, reach = 2**octaves + 1, math.ceil(3 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel /= kernel.square().sum().sqrt()  # keeps the variance of white noise
+    found = []
+    for octave in range(1, octaves + 1):
+        points = 2**octave + 1
+        rows = torch.stack([F.pad(kernel, (i, points - 1 - i)) for i in range(points)])  # (points, points + 2 reach)
+        found.append(_spline_weights(torch.linspace(-1, 1, finest), points) @ rows if points < finest else rows)
+    return tuple(found)
 
 
 def _spline_weights(at: torch.Tensor, points: int) -> torch.Tensor:
