@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 SIZES = (64, 256, 512)  # px; a topology that does not exist at the first is shown at the source's own sizes
 
 # Products whose arithmetic is left to torch's own counter.
 UNCOUNTED = {
-    "addmm",
-    "addbmm",
-    "baddbmm",
-    "addmv",
-    "mv",
-    "dot",
-    "einsum",
-    "tensordot",
-    "bilinear",
-    "rmatmul",
-    "lstm",
-    "gru",
-}
-UNCOUNTED |= {"rnn_tanh", "rnn_relu", "scaled_dot_product_attention", "multi_head_attention_forward"}
+    "addmm", "addbmm", "baddbmm", "addmv", "mv", "dot", "einsum", "tensordot", "bilinear", "rmatmul", "lstm", "gru",
+    "rnn_tanh", "rnn_relu", "scaled_dot_product_attention", "multi_head_attention_forward",
+}  # fmt: skip
 
 
 def anatomy(build: Callable[..., Any], size: int, **options: Any) -> dict[str, Any]:
@@ -33,17 +23,8 @@ def anatomy(build: Callable[..., Any], size: int, **options: Any) -> dict[str, A
     ValueError where the variant does not exist at this size.
     """
     import torch
-    from torch.overrides import TorchFunctionMode
 
-    class Undrawn(TorchFunctionMode):
-        """Leaves out random initialisation: without memory it has no meaning, and costs seconds of imports in torch."""
-
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if getattr(func, "__name__", "") in ("normal_", "uniform_") and args and args[0].is_meta:
-                return args[0]
-            return func(*args, **(kwargs or {}))
-
-    with torch.device("meta"), Undrawn():
+    with undrawn():
         model = build(size=size, **options).eval()
     with torch.no_grad():
         flops = swap_flops(model.to_empty(device="cpu"), size)
@@ -57,6 +38,24 @@ def anatomy(build: Callable[..., Any], size: int, **options: Any) -> dict[str, A
         "cells": h * w,
         "compression": round(3 * size**2 / (c * h * w), 2),
     }
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Within the block modules are built on the meta device: shapes without memory, and without random numbers."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Undrawn(TorchFunctionMode):
+        """Leaves out random initialisation: without memory it has no meaning, and costs seconds of imports in torch."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(func, "__name__", "") in ("normal_", "uniform_") and args and args[0].is_meta:
+                return args[0]
+            return func(*args, **(kwargs or {}))
+
+    with torch.device("meta"), Undrawn():
+        yield
 
 
 def swap_flops(model: Any, size: int) -> int:
@@ -101,6 +100,6 @@ def smallest(build: Callable[..., Any]) -> dict[str, Any]:
     for size in SIZES:
         try:
             return anatomy(build, size)
-        except (ValueError, TypeError):  # no such size; or a required option
+        except Exception:  # no such size, a required option; or somebody's own variant, which may fail in any way
             continue
     return {}

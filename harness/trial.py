@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
+from harness.anatomy import undrawn
 from harness.errors import UsageError
 from harness.settings import Setting, resolve
 from harness.spec import DataSpec, Spec
@@ -249,9 +250,7 @@ def _imports(file: Path, home: Path, mtime: int, size: int) -> tuple[Path, ...]:
 
 def parameters(spec: Spec) -> int:
     """Number of parameters of the spec's model, built without memory."""
-    import torch
-
-    with torch.device("meta"), _undrawn():
+    with undrawn():
         return sum(parameter.numel() for parameter in _model(spec).parameters())
 
 
@@ -259,24 +258,9 @@ def _model(spec: Spec) -> Any:
     return registry.get("variant", spec.model.variant).object(size=spec.data.size, **spec.model.options)
 
 
-def _undrawn() -> Any:
-    """Leaves out random initialisation: without memory it has no meaning, and costs seconds of imports in torch."""
-    from torch.overrides import TorchFunctionMode
-
-    class Undrawn(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if getattr(func, "__name__", "") in ("normal_", "uniform_") and args and args[0].is_meta:
-                return args[0]
-            return func(*args, **(kwargs or {}))
-
-    return Undrawn()
-
-
 def _buildable(spec: Spec, error: Any) -> None:
     """A size that a variant cannot have, or a loss that its model cannot serve, is told before anything is trained."""
-    import torch
-
-    with torch.device("meta"), _undrawn():
+    with undrawn():
         try:
             model = _model(spec)
         except ValueError as problem:
