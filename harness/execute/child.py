@@ -157,13 +157,13 @@ def _train_and_score(
         void = "resumed" if resumed else "smaller micro-batch" if trained.micro_batch else None
         void = void or ("shares its GPU" if device.type == "cuda" and job["jobs"] > 1 else None)
         if waited > MOST_WAITING:
-            void = void or f"others were computing: the trial waited {waited:.0%} of the time for a core"
+            void = void or "others were computing, and the trial had to wait for its core"
         cost = {
             **score.cost(model, trial.spec, device, precision),
             "weights_sha256": write_weights(weights, model.state_dict()),
             "train_images_per_s": {**score.spread(trained.images_per_s), "void": void},
             "precision": precision, "steps": trained.steps, "batch": trial.spec.optim.batch, "notes": trained.notes,
-            "threads": job["threads"], "jobs": job["jobs"], "device": str(device),
+            "threads": job["threads"], "jobs": job["jobs"], "device": str(device), "waited_for_core": round(waited, 3),
             "wall_s": {"train": round(trained.seconds, 2)},
         }  # fmt: skip
     beat("score")
