@@ -26,11 +26,16 @@ def bench(
         list[str] | None,
         typer.Argument(metavar="[VARIANT]...", help="Such as `grid`, or with options: `grid:grid=5,upsample=convt`."),
     ] = None,
-    size: Annotated[int | None, typer.Option(min=8, max=2048, help="Image side; 64 on a CPU, 256 on a GPU.")] = None,
+    size: Annotated[
+        list[int] | None,
+        typer.Option(min=8, max=2048, help="Image side; 64 on a CPU, 256 on a GPU. Several with --gpu-report."),
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, max=4096, help="Images of each person a step.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=256, help="CPU threads; torch's own choice.")] = None,
-    blocks: Annotated[int, typer.Option(min=3, max=1000, help="Readings of each arm.")] = 9,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps a reading.")] = 5,
+    blocks: Annotated[int, typer.Option(min=2, max=1000, help="Readings of each arm.")] = 9,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Steps a reading; 5, or 20 with --gpu-report and --packing.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the specification.")
     ] = None,
@@ -41,8 +46,18 @@ def bench(
         list[Path] | None, typer.Option(metavar="FILE.py", help="A file with variants or losses of your own.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")] = False,
+    gpu_report: Annotated[
+        bool, typer.Option("--gpu-report", help="One GPU at 256 and 512 px, with and without LPIPS, in 10 minutes.")
+    ] = False,
+    overhead: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the time of this ledger's trials went, as shares.")
+    ] = None,
+    packing: Annotated[
+        bool, typer.Option("--packing", help="One trial on all cores, or one on each: which is faster here.")
+    ] = False,
 ) -> None:
     """Measure variants in turn: kernels, training loop, latency, cold start, memory, FLOPs, share of the peak."""
+    from harness import cli_bench_reports as reports
     from harness import present
     from harness.registry import load_plugin
     from harness.settings import from_options, resolve
@@ -50,16 +65,26 @@ def bench(
 
     for file in plugin or ():
         load_plugin(file)
+    if (gpu_report + packing + (overhead is not None) + bool(variants)) > 1:
+        raise UsageError("bench: give one of VARIANT, --gpu-report, --overhead and --packing")
+    if overhead is not None:
+        return reports.overhead(overhead, out, json)
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: expected auto, cpu or cuda")
     import torch
 
+    if threads:
+        torch.set_num_threads(threads)
+    if gpu_report:
+        return reports.gpu(device, size, batch, blocks, steps or 20, set_ or [], out, json)
+    if packing:
+        return reports.packing(threads, blocks, steps or 20, set_ or [], out, json)
+    if len(size or ()) > 1:
+        raise UsageError("--size: several only with --gpu-report")
     if device == "cuda" and not torch.cuda.is_available():
         raise EnvironmentProblem("--device cuda: this machine has no usable CUDA device. Use --device cpu")
     place = torch.device("cuda" if torch.cuda.is_available() and device != "cpu" else "cpu")
-    if threads:
-        torch.set_num_threads(threads)
-    sizes = [f"data.size={size or (256 if place.type == 'cuda' else 64)}"]
+    sizes = [f"data.size={size[0] if size else (256 if place.type == 'cuda' else 64)}"]
     sizes.append(f"optim.batch={batch or (32 if place.type == 'cuda' else 8)}")
     specs = {}
     for text in variants or ["grid"]:
@@ -69,7 +94,7 @@ def bench(
     from harness.bench.measure import save, table
 
     say = (lambda _: None) if json else present.say
-    record = measure(specs, place, out, blocks, steps, cold, say=say)
+    record = measure(specs, place, out, blocks, steps or 5, cold, say=say)
     file = save(record, out)
     if json:
         present.as_json(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from harness import evaluation, registry, score
 from harness.cli_metrics import metrics_app
+from harness.data.faceset import make_faceset
 from harness.errors import CheckFailed
 from harness.registry import Entry
 from metrics.case import Evaluator, MetricInfo
@@ -111,3 +113,19 @@ def test_without_a_crowd_the_factor_metric_says_what_it_needs() -> None:
     case = matched_case(4, size=16, decode=lambda z, person: z, encode=lambda x: x)
     ((name, values),) = FACTORS["factors"].run(case)
     assert np.isnan(values).all() and "built-in faces" in case.notes[name]
+
+
+def test_a_folder_of_ones_own_is_checked_if_it_holds_exact_swaps_and_refused_in_words_if_not(tmp_path: Path) -> None:
+    faces = make_faceset(tmp_path / "own", pair="near", frames=16, eval_frames=4, size=16, seed=0, supersample=1)
+    assert faces
+    options = ["--size", "16", "--pairs", "4", "--cache", str(tmp_path / "results"), "--json"]
+    told = RUNNER.invoke(metrics_app, ["check", "--data", str(tmp_path / "own"), *options])
+    assert told.exit_code == 0, told.output
+    table = json.loads(told.stdout)
+    assert "own" in table["data"]
+    proved = {row["metric"]: row["valid"] for row in table["metrics"]}
+    assert proved["identity_transfer"] == "yes", table["metrics"][:2]
+    shutil.rmtree(tmp_path / "own" / "eval")
+    (tmp_path / "own" / "manifest.json").unlink()
+    refused = RUNNER.invoke(metrics_app, ["check", "--data", str(tmp_path / "own"), *options])
+    assert refused.exit_code != 0 and "has no exact swaps" in str(refused.exception or refused.output)

@@ -173,6 +173,6 @@ def save(record: Mapping[str, Any], root: Path) -> Path:
     """Write the record, under its hash, to root/bench/; returns the file."""
     digest = sha256_of(record)
     stamp = record["measured"].replace(":", "").replace("-", "")[:15].lower()
-    file = root / "bench" / f"bench-{stamp}-{digest[:8]}.json"
+    file = root / "bench" / f"{record['kind']}-{stamp}-{digest[:8]}.json"
     write_json(file, {**record, "sha256": digest})
     return file
