@@ -1,0 +1,63 @@
+"""LPIPS as a loss for measurements: with or without the published weights, eager or compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from harness import registry
+from models import pretrained
+from models.lpips import CHANNELS, LPIPS, SCALE, SHIFT, Net, trunk
+from models.perceptual import Lpips
+
+NAME = "lpips-measured"
+Backend = Literal["none", "inductor", "aot_eager", "eager"]
+
+
+class RandomLpips(LPIPS):
+    """LPIPS with a random trunk and equal linear layers: the same arithmetic, no meaning. For clocks and tests only."""
+
+    def __init__(self, net: Net = "vgg", bf16: bool = False) -> None:
+        nn.Module.__init__(self)
+        self.net, self.bf16, self.name, self.weights_sha256 = net, bf16, f"lpips-{net}-random", ""
+        self.features = trunk(net)
+        for k, channels in enumerate(CHANNELS[net]):
+            self.register_buffer(f"linear{k}", torch.full((channels,), 1 / channels))
+        self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None])
+        self.register_buffer("scale", torch.tensor(SCALE)[:, None, None])
+        self.requires_grad_(False).eval()
+
+
+class MeasuredLpips(Lpips):
+    """The term `lpips`, compiled as one graph by `backend`; `random`: without the published weights.
+
+    A graph break is an error, and so is a shape that would need the graph anew.
+    """
+
+    def __init__(self, net: Net = "vgg", backend: Backend = "none", random: bool = False):
+        self.distance = RandomLpips(net) if random else LPIPS(net)
+        if backend != "none":
+            self.distance.compile(fullgraph=True, dynamic=False, backend=backend)
+
+    def of(self, rec: Tensor, target: Tensor) -> Tensor:
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            return super().of(rec, target)
+
+
+@contextmanager
+def registered() -> Iterator[str]:
+    """The name under which `MeasuredLpips` is a loss within the block."""
+    registry.register("loss", NAME, MeasuredLpips)
+    try:
+        yield NAME
+    finally:
+        registry._added.pop(("loss", NAME))
+
+
+def weights_are_random() -> bool:
+    """Whether LPIPS-VGG can only be measured with a random trunk here."""
+    return not pretrained.present("vgg")
