@@ -7,10 +7,12 @@ that can be rebuilt from the records. A damaged record is reported by name and c
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,6 +26,7 @@ __all__ = ["Busy", "Ledger", "Record", "claim_trial", "inside", "ledgers", "sha2
 
 SCHEMA_VERSION = 1
 STATUSES = ("done", "failed", "diverged", "oom", "timeout", "skipped")
+VALUES = "values.json.gz"  # per-image values of a trial
 INDEX_KEYS = ("name", "label", "seed", "pair", "scale", "status", "digest", "score_digest", "sha256")
 
 
@@ -147,8 +150,13 @@ class Ledger:
 
     def values(self, record: Record) -> dict[str, list[float]]:
         """Per-image values by metric; empty when there are none. NaN is null in the file and NaN here."""
-        content = self._json(record, "values.json") or {}
+        content = self._json(record, VALUES) or {}
         return {name: [float("nan") if v is None else float(v) for v in values] for name, values in content.items()}
+
+    def write_values(self, name: str, values: Mapping[str, list[float | None]]) -> None:
+        """Write the per-image values of a trial: the largest part of its records, so compressed."""
+        content = json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+        write_atomic(self.trial_folder(name) / VALUES, gzip.compress(content, mtime=0))
 
     def history(self, record: Record) -> list[dict[str, Any]]:
         """The training history, one entry a logged step; a torn last line is left out."""
@@ -164,10 +172,10 @@ class Ledger:
 
     def _json(self, record: Record, name: str) -> Any:
         try:
-            return json.loads((record.folder / name).read_bytes())
+            return json.loads(gzip.decompress((record.folder / name).read_bytes()))
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, OSError, EOFError, zlib.error) as error:
             self.damaged.append((record.name, f"{name} of {record.name} is damaged: {error}"))
             return None
 

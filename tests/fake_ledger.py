@@ -161,7 +161,7 @@ def write_ledger(
                     values = {k: v for k, v in values.items() if k.startswith("rec_") or k == "kl_nats"}
                     record["invalid"] = {"identity_transfer": "needs ground truth"}
                 record["scores"] = {k: {"mean": float(np.mean(v)), "n": len(v)} for k, v in values.items()}
-                (trial_folder / "values.json").write_text(json.dumps(values))
+                ledger.write_values(name, values)
                 for face in range(4):
                     _row(trial_folder / "pictures" / f"fixed-{face}.png", grid, face, tile)
                 _row(trial_folder / "pictures" / "median.png", grid, 10 + seed, tile)

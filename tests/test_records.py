@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.atomic import write_atomic, write_json
+from harness.atomic import write_atomic
 from harness.errors import EnvironmentProblem, UsageError
 from harness.lock import Busy, claim_trial, held
 from harness.records import Ledger, Record, inside, ledgers
@@ -107,12 +107,25 @@ def test_values_and_history_come_back_with_gaps_as_nan(tmp_path: Path) -> None:
     written = ledger.write(record())
     assert ledger.values(written) == {}
     assert ledger.history(written) == []
-    write_json(written.folder / "values.json", {"identity_transfer": [0.5, None]})
+    ledger.write_values(written.name, {"identity_transfer": [0.5, None]})
     (written.folder / "history.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"ste')
     values = ledger.values(written)["identity_transfer"]
     assert values[0] == 0.5
     assert values[1] != values[1]
     assert [entry["step"] for entry in ledger.history(written)] == [1, 2]
+
+
+def test_damaged_values_are_told_and_count_as_absent(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    written = ledger.write(record())
+    ledger.write_values(written.name, {"identity_transfer": [0.5] * 100})
+    (file,) = written.folder.glob("values*")
+    content = file.read_bytes()
+    for damage in (content[:-9], content[:20] + bytes([content[20] ^ 8]) + content[21:], b"{}"):
+        file.write_bytes(damage)
+        ledger.damaged.clear()
+        assert ledger.values(written) == {}
+        assert "values.json.gz" in ledger.damaged[0][1]
 
 
 def test_nan_is_never_written_into_a_record(tmp_path: Path) -> None:

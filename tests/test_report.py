@@ -16,6 +16,7 @@ from fake_ledger import CLAIMS, GRIDS, trial_name, write_ledger
 from PIL import Image
 
 from harness.errors import UsageError
+from harness.records import Ledger
 from harness.report import build, closer, curves, figures, pictures, summary
 from harness.report.answer import answer
 from harness.report.load import load
@@ -352,10 +353,11 @@ def test_histories_with_dotted_names_give_their_curves(numbers: Numbers) -> None
 def test_leakage_by_factor_is_drawn_where_there_is_a_value_a_factor(tmp_path: Path) -> None:
     place, names = write_ledger(tmp_path / "f", grids=(3, 7), replicates=1, tile=8), factor_names()
     assert "Leakage by factor" not in html(Numbers(load(place)))
-    for trial in place.glob("trials/*"):
-        values = json.loads((trial / "values.json").read_text())
+    ledger = Ledger(place)
+    for trial in ledger.records():
+        values = ledger.values(trial)
         values["identity_factor_r2"] = [0.9 if name == "glasses" else 0.0 for name in names]
-        (trial / "values.json").write_text(json.dumps(values))
+        ledger.write_values(trial.name, values)
     text = html(Numbers(load(place)))
     assert "Leakage by factor" in text
     assert "glasses at most 0.90" in text

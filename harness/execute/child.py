@@ -176,9 +176,9 @@ def _train_and_score(
     # A new scoring of kept weights leaves the total of the run that trained them.
     cost["wall_s"] = {"total": round(ended - began, 2), **cost["wall_s"], "score": round(ended - clock, 2)}
     cost["peak_memory_mb"] = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    from harness.atomic import write_json
+    from harness.records import Ledger
 
-    write_json(folder / "values.json", found.values)
+    Ledger(root / trial.suite).write_values(trial.name, found.values)
     done = replace(
         record, status="done", scores=found.scores, references=found.references, invalid=found.invalid, cost=cost,
         resumed_from=resumed, environment=environment.capture(),

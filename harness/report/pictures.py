@@ -20,6 +20,7 @@ MEANING = (
     f"shown {closer.BRIGHTER} times as bright: black is exact."
 )
 BUDGET = 2_600_000  # bytes of image data in a page; base64 and the rest of the page come on top, 5 MB in all
+QUALITY = 92  # of the rows; their pixels are shown exactly in the skin patches
 TILES = (192, 160, 128, 96, 64, 48)
 TOGETHER = 24  # variants with pictures; the rest of a larger suite is named as absent
 PATCH = 8  # a skin patch is an eighth of the tile wide
@@ -129,7 +130,7 @@ def _skin(trials: list[Trial], name: str) -> tuple[Picture, ...]:
     first = closer.tiles(paths[0][1])
     size = max(2, first.shape[1] // PATCH)
     place = closer.flattest(first[closer.TRUTH[0]], size)
-    truth = _webp(closer.skin(paths[0][1], place, size, closer.TRUTH[0]))
+    truth = _webp(closer.skin(paths[0][1], place, size, closer.TRUTH[0]), exact=True)
     shown = [
         Picture(
             "exact truth", truth[0], "exact truth, a patch of skin, plain and with its detail strengthened", *truth[1:]
@@ -137,7 +138,7 @@ def _skin(trials: list[Trial], name: str) -> tuple[Picture, ...]:
     ]
     for trial, path in paths:
         if closer.tiles(path).shape == first.shape:
-            patch = _webp(closer.skin(path, place, size))
+            patch = _webp(closer.skin(path, place, size), exact=True)
             alt = f"{trial.label}, the same patch of skin in its swap, plain and with its detail strengthened"
             shown.append(Picture(trial.label, patch[0], alt, *patch[1:]))
     return tuple(shown)
@@ -159,10 +160,10 @@ def _differences(path: Path, changed: int, widest: int) -> tuple[str, int, int]:
     return _webp(closer.difference(path), widest)
 
 
-def _webp(image: Image.Image, widest: int = 4096) -> tuple[str, int, int]:
-    """(data address, width, height): lossless, because lossy blocks would look like a checkerboard of their own."""
+def _webp(image: Image.Image, widest: int = 4096, exact: bool = False) -> tuple[str, int, int]:
+    """(data address, width, height). Skin patches are `exact`: the blocks of lossy coding would look like a grid."""
     if image.width > widest:
         image = image.resize((widest, max(1, round(image.height * widest / image.width))), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, format="WEBP", lossless=True, quality=75, method=4, exact=True)
+    image.save(buffer, format="WEBP", lossless=exact, quality=75 if exact else QUALITY, method=4, exact=exact)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}", image.width, image.height
