@@ -54,8 +54,8 @@ def cores() -> int:
 def choose_jobs(jobs: int | str, device: str, pending: int) -> tuple[int, int]:
     """(trials at once, threads each).
 
-    "auto" on a CPU: one single-threaded trial a core, while memory lasts (measured: two trials of one thread finish 1.5
-    times as much as one of two); on a GPU one at a time, so that its throughput figure stands.
+    "auto" on a CPU: one single-threaded trial a core, while memory lasts: several small trials finish more than one on
+    all cores (`harness bench --packing` measures it); on a GPU one at a time, so that its throughput figure stands.
     """
     if jobs != "auto":
         count = int(jobs)

@@ -1,0 +1,120 @@
+"""Fill the tables of docs/performance.md from the figures under results/reference/bench.
+
+    python docs/performance_tables.py [FOLDER]
+
+Files there: peers.json (`python -m tests.peers.compare --json`), quality.json (the same with --quality), and
+overhead*.json, packing*.json, gpu-report*.json as `harness bench` writes them; of several the last by name. A table
+without its file says which command makes it.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+PAGE = HOME / "docs" / "performance.md"
+FOLDER = HOME / "results" / "reference" / "bench"
+
+
+def number(value):
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def lines(head, rows):
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(map(number, r))} |" for r in rows)]
+
+
+def interval(r):
+    return f"{r['ratio']:.2f} ({r['low']:.2f} to {r['high']:.2f}, {r['pairs']} pairs)"
+
+
+def void(reasons):
+    return [f"Rates void: {reason}." for reason in reasons]
+
+
+def peers(found):
+    rows = []
+    for name, rate in found["images_per_s"].items():
+        ratio = found["times_as_fast"].get(name)
+        spread = f"{rate['q25']:.4g} to {rate['q75']:.4g}"
+        rows.append([name, rate["median"], spread, interval(ratio) if ratio else ""])
+    said = f"{found['threads']} thread(s), blocks of {found['steps_a_block']} steps. {machine(found)}"
+    return [*lines(["loop", "images/s", "quartiles", "ours is so many times as fast"], rows), "", said,
+            *void(found["void"])]  # fmt: skip
+
+
+def quality(found):
+    arms = {name: errors for name, errors in found.items() if isinstance(errors, dict) and "rec_error" in errors}
+    rows = [[name, errors["rec_error"], errors["swap_error"]] for name, errors in arms.items()]
+    return lines(["loop", "reconstruction error", "swap error"], rows)
+
+
+def overhead(found):
+    rows = []
+    for name, row in [*found["cells"].items(), ("all", found["all"])]:
+        shares = [row[f"{key}_of_training"] for key in ("score", "previews", "bookkeeping")]
+        rows.append([name, row["trials"], row["train_s"], *(None if s is None else 100 * s for s in shares),
+                     row["start_s"]])  # fmt: skip
+    head = ["cell", "trials", "training s", "scoring %", "previews %", "bookkeeping %", "start s, at most"]
+    return [*lines(head, rows), "", f"Suite {found['suite']}, scale {found['scale']}, {found['jobs']} trials at once."]
+
+
+def packing(found):
+    rows = [[name, rate] for name, rate in found["images_per_s"].items()]
+    said = f"{found['cores']} trials at once finish {interval(found['jobs_are_better'])} times as much."
+    return [*lines(["packing", "images/s"], rows), "", said, *void(found["void"])]
+
+
+def gpu(found):
+    rows, said = [], []
+    for size, one in found["sizes"].items():
+        for name, row in one["arms"].items():
+            kernel, loop = row.get("kernel_images_per_s") or {}, row.get("loop_images_per_s") or {}
+            rows.append([size, one["batch"], name, kernel.get("median"), loop.get("median"), row.get("mfu"),
+                         row.get("peak_memory_mb"), row.get("joules_per_image")])  # fmt: skip
+        said += void(one["void"]) + one["notes"]
+    head = ["px", "batch", "step", "kernels images/s", "loop images/s", "MFU", "memory MB", "J/image"]
+    return [*lines(head, rows), "", f"{found['device']}. LPIPS trunk: {found['lpips_trunk']}.", *said]
+
+
+TABLES = {
+    "peers": (peers, "peers.json", "python -m tests.peers.compare --json results/reference/bench/peers.json"),
+    "quality": (
+        quality,
+        "quality.json",
+        "python -m tests.peers.compare --quality 600 --json results/reference/bench/quality.json",
+    ),
+    "overhead": (overhead, "overhead*.json", "harness bench --overhead DIR"),
+    "packing": (packing, "packing*.json", "harness bench --packing"),
+    "gpu": (gpu, "gpu-report*.json", "harness bench --gpu-report"),
+}
+
+
+def machine(found):
+    return str((found.get("environment") or {}).get("cpu") or "")
+
+
+def filled(page, folder):
+    """The page with each block between `<!-- NAME -->` and `<!-- /NAME -->` written anew."""
+    for name, (write, pattern, command) in TABLES.items():
+        files = sorted(folder.glob(pattern))
+        found = json.loads(files[-1].read_text()) if files else None
+        if name == "gpu" and found and not found["measured_a_gpu"]:
+            found = None  # a trial of the command on a CPU is no figure of a GPU
+        body = "\n".join(write(found)) if found else f"**Not measured yet.** `{command}` makes the figures."
+        block, count = re.subn(
+            f"<!-- {name} -->.*?<!-- /{name} -->",
+            lambda _, name=name, body=body: f"<!-- {name} -->\n{body}\n<!-- /{name} -->",
+            page,
+            flags=re.DOTALL,
+        )
+        if count != 1:
+            raise SystemExit(f"{PAGE}: expected one block <!-- {name} -->, found {count}")
+        page = block
+    return page
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    PAGE.write_text(filled(PAGE.read_text(), folder))
