@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from harness import checkpoint, environment
+from harness import checkpoint, environment, registry
 from harness.bench.measure import SCHEMA_VERSION
 from harness.bench.step import StepArm
 from harness.checkpoint import read_weights
@@ -175,6 +175,7 @@ def _calls(ledger: Ledger, record: Record) -> tuple[Calls | None, str | None]:
     """The timed calls of a trial, or why they could not be timed: a variant of a plugin, images that are gone."""
     try:
         spec = Spec.model_validate(record.spec)
+        registry.get("variant", spec.model.variant)  # before its images are looked for, or made
         file = record.folder / "weights.safetensors"
         weights = read_weights(file, record.cost["weights_sha256"]) if file.exists() else None
         store = open_store(spec.data, record.seed, ledger.folder.parent)

@@ -1,0 +1,105 @@
+"""The plain loop, the peer of the speed claims: its parts are what they should be, and it learns what ours learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peers import plain_loop
+from peers.compare import equal, faces, plain, quality
+from peers.plain_loop import Faces, noise, read_exr, to_srgb
+from tiny_training import spec_of, store_in
+
+from harness.data.encoding import to_display
+from models import losses
+from models.step import Step
+from models.swapper import PEOPLE
+
+LOSS = {"face_l1": 1.0, "gradient": 1.0, "dssim": 1.0, "kl": 0.005, "latent_statistics": 0.05}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    store_in(tmp_path)
+    return faces(spec_of(), 0, tmp_path)[1]
+
+
+def test_the_loader_reads_exr_as_the_store_does(folder: Path, tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    file = sorted((folder / "src").glob("*.exr"))[0]
+    image = read_exr(file)
+    assert image.shape == (16, 16, 4) and image.dtype == np.float32
+    nearest = np.abs(np.asarray(store.people["src"], np.float32) - image.transpose(2, 0, 1)).max(axis=(1, 2, 3)).min()
+    assert nearest < 2e-3  # the store keeps half precision
+
+
+def test_its_display_values_are_ours() -> None:
+    linear = np.linspace(0, 1, 101, dtype=np.float32)
+    assert np.allclose(to_srgb(linear), to_display(torch.from_numpy(linear), "srgb").numpy(), atol=1e-5)
+
+
+def test_its_three_passes_keep_shape_and_range_and_move_pixels(folder: Path) -> None:
+    augment = spec_of().data.augment.model_copy(update={"probability": 1.0})
+    found = [Faces(folder / "src", augment, seed)[0] for seed in (1, 1, 2)]
+    for rgb, alpha in found:
+        assert (rgb.shape, alpha.shape, rgb.dtype) == ((3, 16, 16), (1, 16, 16), torch.float32)
+        assert min(rgb.min(), alpha.min()) >= 0 and max(rgb.max(), alpha.max()) <= 1
+    still = Faces(folder / "src", augment.model_copy(update={"probability": 0.0}), 1)[0][0]
+    same, again, other = (rgb for rgb, _ in found)
+    assert torch.equal(same, again) and not torch.equal(same, other) and (same - still).abs().mean() > 1e-3
+
+
+def test_its_noise_has_largest_magnitude_one() -> None:
+    field = noise(32, 5, 1.0, np.random.default_rng(0))
+    assert field.shape == (2, 32, 32) and np.abs(field).max() == pytest.approx(1.0, rel=1e-5)
+
+
+def test_its_losses_are_ours_on_one_batch() -> None:
+    rng = torch.Generator().manual_seed(0)
+
+    def rand(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=rng)
+
+    rec, target, alpha, code = ({p: rand(4, c, *s) for p in PEOPLE} for c, s in
+                                ((3, (32, 32)), (3, (32, 32)), (1, (32, 32)), (5, (3, 3))))  # fmt: skip
+    mu, logvar = ({p: rand(4, 5, 3, 3) - 0.5 for p in PEOPLE} for _ in range(2))
+    step = Step(target, target, alpha, rec, mu, logvar, code, 0, 1, None)
+    ours = {name: losses.LOSSES[name]()(step) for name in LOSS}
+    theirs = {
+        "face_l1": lambda p: plain_loop.face_l1(rec[p], target[p], alpha[p]),
+        "gradient": lambda p: plain_loop.gradient(rec[p], target[p]),
+        "dssim": lambda p: plain_loop.dssim(rec[p], target[p]),
+        "kl": lambda p: plain_loop.kl(mu[p], logvar[p]),
+    }
+    for name, term in theirs.items():
+        assert torch.allclose(ours[name], torch.stack([term(p) for p in PEOPLE]).mean(), rtol=1e-4), name
+    apart = plain_loop.statistical_l2(code["src"], code["dst"])
+    assert torch.allclose(ours["latent_statistics"], apart, rtol=1e-4)
+
+
+def test_its_steps_learn(folder: Path) -> None:
+    spec = spec_of(loss=LOSS, optim={"steps": 12, "warmup": 0})
+    loop = plain(spec, folder, 12, False, "cpu")
+    values = [loop.step() for _ in range(12)]
+    assert np.isfinite(values).all() and np.mean(values[-3:]) < np.mean(values[:3])
+
+
+def test_quality_is_equal_within_the_margin_only() -> None:
+    arms = {"plain": {"rec_error": 0.1}, "plain, autocast": {"rec_error": 0.1}}
+    assert equal({"ours": {"rec_error": 0.109}, **arms}) and not equal({"ours": {"rec_error": 0.111}, **arms})
+
+
+@pytest.mark.long
+def test_both_loops_reach_the_same_error_in_the_same_steps(tmp_path: Path) -> None:
+    steps = 100
+    spec = spec_of(
+        data={"frames": 40, "size": 32}, model={"width": 8, "channels": 16, "logvar_start": -6.0}, loss=LOSS,
+        optim={"batch": 8, "lr": 3e-3, "warmup": 10},
+    )  # fmt: skip
+    found = quality(spec, tmp_path, steps)
+    untrained = quality(spec, tmp_path, 2)
+    for arm in ("plain", "plain, autocast"):
+        assert found["ours"]["rec_error"] == pytest.approx(found[arm]["rec_error"], rel=0.15), found
+        assert found[arm]["rec_error"] < 0.7 * untrained[arm]["rec_error"], (found, untrained)

@@ -1,0 +1,112 @@
+"""What a GPU needs of the step and can be checked without one: one graph, no recompilation, no wait, data in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peers.compare import quick_spec
+from tiny_training import spec_of, store_in
+from torch._dynamo.utils import counters
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from harness.bench import perceptual
+from harness.bench.counts import count_step
+from harness.bench.perceptual import MeasuredLpips, RandomLpips
+from harness.bench.step import StepArm
+from harness.data import batches
+from harness.data.batches import BatchSource
+
+
+def pictures(seed: int, size: int = 32) -> torch.Tensor:
+    return torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def agree(backend: Any, net: Any, bf16: bool = False) -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    eager = RandomLpips(net, bf16)
+    term = MeasuredLpips(net, backend=backend, random=True)
+    term.distance.load_state_dict(eager.state_dict())
+    term.distance.bf16 = bf16
+    for seed in range(4):
+        x = pictures(seed).requires_grad_()
+        y = pictures(seed + 10)
+        compiled, expected = term.of(x, y), eager(x, y).mean()
+        tolerance = 0.03 if bf16 else 1e-4
+        assert torch.allclose(compiled, expected, rtol=tolerance)
+        (mine,), (other,) = torch.autograd.grad(compiled, x), torch.autograd.grad(expected, x)
+        assert (mine - other).norm() <= 3 * tolerance * other.norm()
+    assert not counters["graph_break"] and counters["stats"]["unique_graphs"] == 1
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("net", ["vgg", "alex", "squeeze"])
+def test_the_distance_is_one_graph_and_equals_the_eager_one_over_several_steps(net: str) -> None:
+    agree("aot_eager", net)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_distance_compiled_to_kernels_equals_the_eager_one(bf16: bool) -> None:
+    agree("inductor", "squeeze", bf16)
+
+
+def test_another_shape_is_an_error_and_no_silent_recompilation() -> None:
+    torch._dynamo.reset()
+    term = MeasuredLpips("squeeze", backend="eager", random=True)
+    term.of(pictures(1), pictures(2))
+    with pytest.raises(torch._dynamo.exc.RecompileError):
+        term.of(pictures(1, 48), pictures(2, 48))
+    torch._dynamo.reset()
+
+
+def test_the_whole_step_uses_the_compiled_distance_without_recompiling() -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    with perceptual.registered() as name:
+        term = {"weight": 1.0, "net": "squeeze", "backend": "eager", "random": True}
+        arm = StepArm(spec_of(data={"size": 32}, loss={"l1": 1.0, name: term}), torch.device("cpu"), "bf16")
+        for _ in range(3):
+            values = arm()
+    assert torch.isfinite(values[name]) and counters["stats"]["unique_graphs"] == 1
+    torch._dynamo.reset()
+
+
+def test_the_step_of_the_bottleneck_suite_never_waits_for_the_device() -> None:
+    spec = quick_spec()
+    assert {"face_l1", "kl", "latent_statistics", "dssim"} <= set(spec.loss)
+    assert count_step(spec, "bf16").operators > 100  # HostSync is raised where a value is asked for
+
+
+@pytest.fixture
+def a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
+    """Tensors of a CUDA device without one: they have its name, their values are never computed."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (2**30, 2**30))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield torch.device("cuda:0")
+
+
+def test_images_live_on_the_gpu_and_batches_are_made_there(tmp_path: Path, a_gpu_that_is_not_there) -> None:
+    source = BatchSource(store_in(tmp_path), spec_of().data, 6, 0, a_gpu_that_is_not_there)
+    assert {images.device for images in source.images.values()} == {a_gpu_that_is_not_there}
+    batch = source.at(0)  # the shuffling and drawing are done on the host; nothing asks the device for a value
+    assert {part.device for pair in batch.values() for part in pair} == {a_gpu_that_is_not_there}
+
+
+def test_images_that_do_not_fit_stay_on_the_host(
+    tmp_path: Path, a_gpu_that_is_not_there, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "RESIDENT_SHARE", 0.0)
+    source = BatchSource(store_in(tmp_path), spec_of().data, 6, 0, a_gpu_that_is_not_there)
+    assert {images.device.type for images in source.images.values()} == {"cpu"}
+
+
+def test_on_a_cpu_the_memory_map_is_used_as_it_is(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    source = BatchSource(store, spec_of().data, 6, 0, "cpu")
+    for person, images in source.images.items():
+        assert np.shares_memory(images.numpy(), store.people[person])
