@@ -82,27 +82,16 @@ def test_the_step_of_the_bottleneck_suite_never_waits_for_the_device() -> None:
     assert count_step(spec, "bf16").operators > 100  # HostSync is raised where a value is asked for
 
 
-@pytest.fixture
-def a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
-    """Tensors of a CUDA device without one: they have its name, their values are never computed."""
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (2**30, 2**30))
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        yield torch.device("cuda:0")
-
-
-def test_images_live_on_the_gpu_and_batches_are_made_there(tmp_path: Path, a_gpu_that_is_not_there) -> None:
-    source = BatchSource(store_in(tmp_path), spec_of().data, 6, 0, a_gpu_that_is_not_there)
-    assert {images.device for images in source.images.values()} == {a_gpu_that_is_not_there}
-    batch = source.at(0)  # the shuffling and drawing are done on the host; nothing asks the device for a value
-    assert {part.device for pair in batch.values() for part in pair} == {a_gpu_that_is_not_there}
-
-
-def test_images_that_do_not_fit_stay_on_the_host(
-    tmp_path: Path, a_gpu_that_is_not_there, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("share", "expected"), [(0.25, "cuda"), (0.0, "cpu")])
+def test_images_live_on_the_gpu_when_they_fit_and_else_on_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, expected: str
 ) -> None:
-    monkeypatch.setattr(batches, "RESIDENT_SHARE", 0.0)
-    source = BatchSource(store_in(tmp_path), spec_of().data, 6, 0, a_gpu_that_is_not_there)
-    assert {images.device.type for images in source.images.values()} == {"cpu"}
+    store = store_in(tmp_path)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (2**30, 2**30))
+    monkeypatch.setattr(batches, "RESIDENT_SHARE", share)
+    with FakeTensorMode(allow_non_fake_inputs=True):  # tensors that carry the name of a GPU that is not there
+        source = BatchSource(store, spec_of().data, 6, 0, "cuda:0")
+        assert {images.device.type for images in source.images.values()} == {expected}
 
 
 def test_on_a_cpu_the_memory_map_is_used_as_it_is(tmp_path: Path) -> None:
