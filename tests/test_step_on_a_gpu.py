@@ -64,6 +64,7 @@ def test_another_shape_is_an_error_and_no_silent_recompilation() -> None:
     torch._dynamo.reset()
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the tracer looks at its inputs
 def test_the_whole_step_uses_the_compiled_distance_without_recompiling() -> None:
     torch._dynamo.reset()
     counters.clear()

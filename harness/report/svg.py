@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 INK, MUTED, RULE, PAPER = "#1d2126", "#656b75", "#d8d4cb", "#fcfbf8"  # the page's CSS names the same four
 SVG = "http://www.w3.org/2000/svg"
+GEOMETRY = {"d", "x", "y", "width", "height", "points", "x1", "x2", "y1", "y2", "transform"}
 rcParams = cast(MutableMapping[str, Any], matplotlib.rcParams)  # typed with each key as a literal
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: selectable, read aloud, in the page's font
@@ -103,3 +104,5 @@ def _clean(root: ET.Element) -> None:
                 parent.attrib[key] = value
         for key in [k for k in parent.attrib if k == "font-family"]:
             del parent.attrib[key]
+        for key in GEOMETRY & parent.attrib.keys():  # a hundredth of a point is enough, and a third of the bytes
+            parent.attrib[key] = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", parent.attrib[key])
