@@ -79,11 +79,15 @@ def gpu(found):
 
 
 TABLES = {
-    "peers": (peers, "peers.json", "python -m tests.peers.compare --json results/reference/bench/peers.json"),
+    "peers": (
+        peers,
+        "peers.json",
+        "python -m tests.peers.compare --threads 1 --blocks 12 --steps 5 --json results/reference/bench/peers.json",
+    ),
     "quality": (
         quality,
         "quality.json",
-        "python -m tests.peers.compare --quality 600 --json results/reference/bench/quality.json",
+        "python -m tests.peers.compare --quality 300 --json results/reference/bench/quality.json",
     ),
     "overhead": (overhead, "overhead*.json", "harness bench --overhead DIR"),
     "packing": (packing, "packing*.json", "harness bench --packing"),
