@@ -38,7 +38,7 @@ def own_variant():
     yield
     registry._added.clear()
     registry._added.update(known)
-def test_cost(cost_gate):
+def test_own_cost(cost_gate):
     cost_gate.variant("mine", size=16, batch=2, width={width})
 """
 
@@ -61,7 +61,7 @@ def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
 
 def speed_baseline(project: pytest.Pytester, at_most: float = 1.1) -> None:
     entry = {"kind": "speed", "at_most": at_most, "pairs": 20, "outcome": "pass", "values": {"value": 1.0}}
-    content = {"schema_version": 1, "gates": {"test_speed.py::test_step": entry}}
+    content = {"schema_version": 1, "gates": {"test_own_speed.py::test_step": entry}}
     (project.path / "gates.json").write_text(json.dumps(content))
 
 
@@ -74,18 +74,18 @@ def test_the_plugin_is_an_entry_point_and_imports_nothing_heavy() -> None:
 
 
 def test_equal_work_passes_and_is_recorded(project: pytest.Pytester) -> None:
-    project.makepyfile(test_speed=SPEED.format(candidate=60_000))
+    project.makepyfile(test_own_speed=SPEED.format(candidate=60_000))
     speed_baseline(project)
     result = run(project, "--benchmark-json=out.json")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*gates*", "PASS *test_speed.py::test_step: time ratio *below the threshold 1.1*"])
+    result.stdout.fnmatch_lines(["*gates*", "PASS *test_own_speed.py::test_step: time ratio *below the threshold 1.1*"])
     recorded = json.loads((project.path / "out.json").read_text())["benchmarks"][0]["extra_info"]
     assert recorded["outcome"] == "pass" and recorded["pairs"] in (20, 40, 80)
     assert recorded["low"] <= recorded["ratio"] <= recorded["high"] <= 1.1
 
 
 def test_a_planted_delay_of_a_fifth_fails(project: pytest.Pytester) -> None:
-    project.makepyfile(test_speed=SPEED.format(candidate=72_000))
+    project.makepyfile(test_own_speed=SPEED.format(candidate=72_000))
     speed_baseline(project)
     result = run(project)
     result.assert_outcomes(failed=1)
@@ -95,7 +95,7 @@ def test_a_planted_delay_of_a_fifth_fails(project: pytest.Pytester) -> None:
 def test_an_interval_that_never_leaves_the_threshold_is_inconclusive_out_loud(project: pytest.Pytester) -> None:
     # A clock of our own: the candidate's times lie evenly on both sides of the threshold.
     project.makepyfile(
-        test_speed="""
+        test_own_speed="""
         import itertools
         def test_step(speed_gate):
             now, slow = [0.0], itertools.cycle([1.0, 1.3, 1.3, 1.0])
@@ -113,15 +113,15 @@ def test_an_interval_that_never_leaves_the_threshold_is_inconclusive_out_loud(pr
 
 
 def test_a_gate_that_is_missing_from_the_baseline_fails(project: pytest.Pytester) -> None:
-    project.makepyfile(test_speed=SPEED.format(candidate=60_000), test_cost=COST.format(width=4))
+    project.makepyfile(test_own_speed=SPEED.format(candidate=60_000), test_own_cost=COST.format(width=4))
     result = run(project)
     result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*test_cost.py::test_cost is not in the baseline*"])
-    result.stdout.fnmatch_lines(["*test_speed.py::test_step is not in the baseline*"])
+    result.stdout.fnmatch_lines(["*test_own_cost.py::test_own_cost is not in the baseline*"])
+    result.stdout.fnmatch_lines(["*test_own_speed.py::test_step is not in the baseline*"])
 
 
 def test_a_changed_threshold_needs_a_review(project: pytest.Pytester) -> None:
-    project.makepyfile(test_speed=SPEED.format(candidate=60_000))
+    project.makepyfile(test_own_speed=SPEED.format(candidate=60_000))
     speed_baseline(project, at_most=1.05)
     result = run(project)
     result.assert_outcomes(failed=1)
@@ -129,7 +129,7 @@ def test_a_changed_threshold_needs_a_review(project: pytest.Pytester) -> None:
 
 
 def test_a_disabled_benchmark_fails(project: pytest.Pytester) -> None:
-    project.makepyfile(test_speed=SPEED.format(candidate=60_000))
+    project.makepyfile(test_own_speed=SPEED.format(candidate=60_000))
     speed_baseline(project)
     result = run(project, "--benchmark-disable")
     result.assert_outcomes(failed=1)
@@ -138,7 +138,7 @@ def test_a_disabled_benchmark_fails(project: pytest.Pytester) -> None:
 
 
 def test_a_worker_of_xdist_is_refused(project: pytest.Pytester) -> None:
-    project.makepyfile(test_speed=SPEED.format(candidate=60_000))
+    project.makepyfile(test_own_speed=SPEED.format(candidate=60_000))
     project.makeconftest("def pytest_configure(config): config.workerinput = {}")
     speed_baseline(project)
     result = run(project)
@@ -148,37 +148,37 @@ def test_a_worker_of_xdist_is_refused(project: pytest.Pytester) -> None:
 
 def test_a_benchmark_that_the_compared_run_lacks_fails(project: pytest.Pytester) -> None:
     project.makepyfile(
-        test_speed=SPEED.format(candidate=60_000), test_other="def test_other(benchmark): benchmark(int)"
+        test_own_speed=SPEED.format(candidate=60_000), test_other="def test_other(benchmark): benchmark(int)"
     )
     speed_baseline(project)
     run(project, "--benchmark-save=one", "test_other.py").assert_outcomes(passed=1)
-    result = run(project, "--benchmark-compare=*one*", "test_speed.py")
+    result = run(project, "--benchmark-compare=*one*", "test_own_speed.py")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*test_step is not in the compared run*"])
 
 
 def test_counts_are_exact_and_an_update_is_shown_and_written(project: pytest.Pytester) -> None:
-    project.makepyfile(test_cost=COST.format(width=4))
+    project.makepyfile(test_own_cost=COST.format(width=4))
     result = run(project, "--gate-update")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["UPDATED *test_cost.py::test_cost: new: *parameters *"])
+    result.stdout.fnmatch_lines(["UPDATED *test_own_cost.py::test_own_cost: new: *parameters *"])
     run(project).assert_outcomes(passed=1)
-    project.makepyfile(test_cost=COST.format(width=8))
+    project.makepyfile(test_own_cost=COST.format(width=8))
     changed = run(project)
     changed.assert_outcomes(failed=1)
     changed.stdout.fnmatch_lines(["*parameters * -> *%*--gate-update*"])
     baseline = json.loads((project.path / "gates.json").read_text())
-    entry = baseline["gates"]["test_cost.py::test_cost"]
+    entry = baseline["gates"]["test_own_cost.py::test_own_cost"]
     assert entry["values"]["flops"] > 0 and entry["torch"]
 
 
 def test_counts_of_another_torch_are_not_held_and_said(project: pytest.Pytester) -> None:
     project.makepyfile(
-        test_cost="def test_cost(cost_gate): cost_gate.check({'flops': 7, 'operators': 9})",
-        test_worse="def test_cost(cost_gate): cost_gate.check({'flops': 8, 'operators': 9})",
+        test_own_cost="def test_own_cost(cost_gate): cost_gate.check({'flops': 7, 'operators': 9})",
+        test_worse="def test_own_cost(cost_gate): cost_gate.check({'flops': 8, 'operators': 9})",
     )
     entry = {"kind": "cost", "torch": "1.0", "values": {"flops": 7, "operators": 1}}
-    gates = {f"{name}.py::test_cost": entry for name in ("test_cost", "test_worse")}
+    gates = {f"{name}.py::test_own_cost": entry for name in ("test_own_cost", "test_worse")}
     (project.path / "gates.json").write_text(json.dumps({"schema_version": 1, "gates": gates}))
     result = run(project)
     result.assert_outcomes(passed=1, failed=1)
@@ -186,7 +186,7 @@ def test_counts_of_another_torch_are_not_held_and_said(project: pytest.Pytester)
 
 
 def test_a_damaged_baseline_fails(project: pytest.Pytester) -> None:
-    project.makepyfile(test_cost="def test_cost(cost_gate): cost_gate.check({'flops': 7})")
+    project.makepyfile(test_own_cost="def test_own_cost(cost_gate): cost_gate.check({'flops': 7})")
     (project.path / "gates.json").write_text("{")
     result = run(project)
     result.assert_outcomes(failed=1)
