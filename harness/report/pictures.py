@@ -20,7 +20,7 @@ MEANING = (
     f"shown {closer.BRIGHTER} times as bright: black is exact."
 )
 BUDGET = 2_600_000  # bytes of image data in a page; base64 and the rest of the page come on top, 5 MB in all
-QUALITY = 85  # of the rows; their pixels are shown exactly in the skin patches
+QUALITY = 75  # of the rows; their pixels are shown exactly in the skin patches
 TILES = (192, 160, 128, 96, 64, 48)
 TOGETHER = 24  # variants with pictures; the rest of a larger suite is named as absent
 PATCH = 8  # a skin patch is an eighth of the tile wide
