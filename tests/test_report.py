@@ -265,10 +265,10 @@ def test_large_pictures_are_reduced_until_they_fit_the_page(tmp_path: Path, monk
         Image.fromarray(noise).save(path)
     table = load(place)
     assert (pictures.gallery(table).tile, pictures.gallery(table).reduced) == (192, False)
-    monkeypatch.setattr(pictures, "BUDGET", 800_000)
+    monkeypatch.setattr(pictures, "BUDGET", 200_000)
     small = pictures.gallery(table)
     assert (small.tile, small.reduced) == (48, True)
-    assert sum(len(p.source) for group in small.groups for p in group.pictures) < 800_000
+    assert sum(len(p.source) for group in small.groups for p in group.pictures) < 200_000
 
 
 def test_variants_without_a_cell_axis_are_compared_by_name(tmp_path: Path) -> None:
