@@ -11,7 +11,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, MMAP_MOST = -1, -3, 32 * 2**20  # of glibc's
 def keep_freed_memory() -> bool:
     """Tell glibc's malloc to keep freed memory; False where there is no glibc.
 
-    A step of the quick scale otherwise takes about 4,500 page faults: a tenth of its time.
+    Otherwise each step faults its pages in again; `getrusage` before and after a step tells how many.
     """
     if sys.platform != "linux":
         return False

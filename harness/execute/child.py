@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.trial import Trial
 
 BUSY, STOPPED = 75, 143
+WAITED = "others were computing, and the trial had to wait for its core"
 MOST_WAITING = 0.1  # a trial that stood in the queue for a core more than this share of the time has no throughput
 
 
@@ -157,7 +158,7 @@ def _train_and_score(
         void = "resumed" if resumed else "smaller micro-batch" if trained.micro_batch else None
         void = void or ("shares its GPU" if device.type == "cuda" and job["jobs"] > 1 else None)
         if waited > MOST_WAITING:
-            void = void or "others were computing, and the trial had to wait for its core"
+            void = void or WAITED
         cost = {
             **score.cost(model, trial.spec, device, precision),
             "weights_sha256": write_weights(weights, model.state_dict()),
