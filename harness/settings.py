@@ -178,7 +178,7 @@ class _Places:
             raise self.at((*under, name)).error(text) from None
 
     def error(self, error: ValidationError, model: type[BaseModel]) -> UsageError:
-        first = error.errors()[0]
+        first = max(error.errors(), key=lambda e: e["type"] == "extra_forbidden")  # a misspelt key is missed as well
         path = tuple(str(part) for part in first["loc"])
         known = known_keys(model, path[:-1])
         text = explain(first, ".".join(path), known)

@@ -276,3 +276,10 @@ def test_auto_scale_is_quick_without_a_cuda_device_and_says_why() -> None:
         choose_scale(found, "paper", "cpu")
     only_standard = loaded(tiny_suite.TEXT.replace("  quick: {optim.batch: 4}\n", ""))
     assert choose_scale(only_standard, "auto", "cpu")[0] == "standard"
+
+
+def test_a_misspelt_section_is_told_before_the_section_that_is_missing_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("suite: x\nquestion: q\nbase:\n  modle: {variant: grid}\n  loss: {l1: 1.0}\n")
+    with pytest.raises(UsageError, match=r"x\.yaml:4:\d+: .*modle.*Did you mean"):
+        trials(load(file), "quick")
