@@ -1,10 +1,10 @@
-"""The optimiser of the training loop: one Adam with groups, its schedule, and what a checkpoint keeps of it."""
+"""The optimiser of the training loop: Adam or Adam and Muon, their schedule, and what a checkpoint keeps of them."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from harness.checkpoint import Checkpoint
 from harness.spec import OptimSpec
 from models.swapper import Swapper
+
+MATRIX_CHANNELS = 8  # the picture's 3 channels are no matrix worth the name
 
 
 class Diverged(Exception):
@@ -28,19 +30,85 @@ def lr_factor(optim: OptimSpec, number: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (number - optim.warmup) / max(1, steps - optim.warmup)))
 
 
-def adam(
-    model: Swapper, optim: OptimSpec, device: torch.device, networks: Mapping[str, nn.Module] | None = None
-) -> torch.optim.Adam:
-    """One fused Adam over the parameter groups of a model, then a group for each loss term's own network.
+class Optimiser:
+    """Adam and, where it is asked for, Muon, used as one: every parameter belongs to exactly one of them.
 
-    `base_lr` of a group is its rate before the schedule; a network's is the body's times its factor `lr`.
+    `parts`: the optimisers by name, as a checkpoint knows them. `matrices`: (weight, the same storage as a matrix) of
+    what Muon moves; torch's Muon takes matrices only.
     """
-    rates = {"vae": optim.lr * optim.vae_lr, "body": optim.lr}
-    groups = [{"params": list(ps), "lr": rates[name], "base_lr": rates[name]} for name, ps in model.rate_groups()]
+
+    def __init__(
+        self,
+        adam: torch.optim.Optimizer,
+        muon: torch.optim.Optimizer | None = None,
+        matrices: Sequence[tuple[nn.Parameter, nn.Parameter]] = (),
+    ) -> None:
+        self.parts = {"adam": adam} | ({"muon": muon} if muon else {})
+        self._matrices = matrices
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Of all parts; `base_lr` of a group is its learning rate before the schedule."""
+        return [group for part in self.parts.values() for group in part.param_groups]
+
+    def step(self) -> None:
+        """One step of every part, from the gradients of the weights."""
+        for weight, matrix in self._matrices:
+            matrix.grad = None if weight.grad is None else as_matrix(weight.grad, weight)
+        for part in self.parts.values():
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for weight, matrix in self._matrices:
+            weight.grad = matrix.grad = None
+        for part in self.parts.values():
+            part.zero_grad(set_to_none=True)
+
+
+def build_optimiser(
+    model: Swapper, optim: OptimSpec, device: torch.device, networks: Mapping[str, nn.Module] | None = None
+) -> Optimiser:
+    """The optimiser of a model and of the networks that loss terms have of their own.
+
+    Adam: one, fused, with a parameter group for each learning rate, then one for each term's network, whose rate is the
+    body's times its factor `lr`. With `optim.algorithm: muon` the model's weights of at least MATRIX_CHANNELS inputs
+    and outputs leave Adam for Muon (Jordan et al. 2024): its update is the momentum with all singular values brought
+    near 1. Biases, norms, the first layer and the last stay with Adam, as Muon's authors have it.
+    """
+    rates = {"vae": optim.vae_lr, "body": 1.0}
+    groups, matrix_groups, matrices = [], [], []
+    for name, parameters in model.rate_groups():
+        moved = [p for p in parameters if optim.algorithm == "muon" and has_matrix(p)]
+        views = [(weight, nn.Parameter(as_matrix(weight.detach(), weight))) for weight in moved]
+        matrices += views
+        matrix_groups.append(_group([matrix for _, matrix in views], optim.muon_lr * rates[name]))
+        left = {id(weight) for weight in moved}
+        groups.append(_group([p for p in parameters if id(p) not in left], optim.lr * rates[name]))
     for network in (networks or {}).values():
-        rate = optim.lr * getattr(network, "lr", 1.0)
-        groups.append({"params": list(network.parameters()), "lr": rate, "base_lr": rate})
-    return torch.optim.Adam([g for g in groups if g["params"]], betas=optim.betas, fused=device.type in ("cpu", "cuda"))
+        groups.append(_group(list(network.parameters()), optim.lr * getattr(network, "lr", 1.0)))
+    fused = device.type in ("cpu", "cuda")
+    adam = torch.optim.Adam([g for g in groups if g["params"]], betas=optim.betas, fused=fused)
+    if not matrices:
+        return Optimiser(adam)
+    chosen = [g for g in matrix_groups if g["params"]]
+    muon = torch.optim.Muon(chosen, optim.muon_lr, weight_decay=0.0, momentum=optim.muon_momentum)
+    return Optimiser(adam, muon, matrices)
+
+
+def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:
+    return {"params": parameters, "lr": rate, "base_lr": rate}
+
+
+def has_matrix(weight: Tensor) -> bool:
+    """Whether Muon moves this weight: a matrix or a convolution's, MATRIX_CHANNELS at least on either side."""
+    return weight.ndim in (2, 4) and min(weight.shape[:2]) >= MATRIX_CHANNELS
+
+
+def as_matrix(x: Tensor, weight: Tensor) -> Tensor:
+    """`x`, a weight or its gradient, as (O, everything else) in the order in which `weight` lies in memory."""
+    channels_last = weight.ndim == 4 and not weight.is_contiguous()
+    return (x.permute(0, 2, 3, 1) if channels_last else x).reshape(len(x), -1)
 
 
 def check_finite(values: dict[str, Tensor], norms: dict[str, Tensor], number: int) -> None:
@@ -51,38 +119,37 @@ def check_finite(values: dict[str, Tensor], norms: dict[str, Tensor], number: in
         raise Diverged(f"not finite at step {number}: {', '.join(bad)}")
 
 
-def state(
-    model: Swapper, optimiser: torch.optim.Optimizer, networks: Mapping[str, nn.Module] | None = None
-) -> dict[str, Tensor]:
-    """Weights, buffers and Adam's moments under the names of a checkpoint; `networks`: those of loss terms."""
+def state(model: Swapper, optimiser: Optimiser, networks: Mapping[str, nn.Module] | None = None) -> dict[str, Tensor]:
+    """Weights, buffers and the optimiser's moments under the names of a checkpoint; `networks`: those of loss terms."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for term, network in (networks or {}).items():
         tensors |= {f"loss/{term}/{name}": value for name, value in network.state_dict().items()}
-    for index, moments in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{key}": value for key, value in moments.items()}
+    for name, part in optimiser.parts.items():
+        for index, moments in part.state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
     return tensors
 
 
 def restore(
     kept: Checkpoint,
     model: Swapper,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     networks: Mapping[str, nn.Module] | None = None,
 ) -> tuple[int, list[dict[str, Any]]]:
     """The inverse of `state`: load a checkpoint and return its step and the history so far."""
     model.load_state_dict(_under("model.", kept.tensors))
     for term, network in (networks or {}).items():
         network.load_state_dict(_under(f"loss/{term}/", kept.tensors))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in kept.tensors.items():
-        if name.startswith("adam."):
-            _, index, key = name.split(".", 2)
+    for part_name, part in optimiser.parts.items():
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(f"{part_name}.", kept.tensors).items():
+            index, key = name.split(".", 1)
             moments.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
-    for parameter, own in optimiser.state.items():
-        for key, value in own.items():
-            if value.shape == parameter.shape:  # fused Adam walks through memory: moments must lie as their weights do
-                own[key] = torch.empty_like(parameter).copy_(value)
+        part.load_state_dict({"state": moments, "param_groups": part.state_dict()["param_groups"]})
+        for parameter, own in part.state.items():
+            for key, value in own.items():
+                if value.shape == parameter.shape:  # fused Adam walks through memory: moments lie as their weights do
+                    own[key] = torch.empty_like(parameter).copy_(value)
     return kept.meta["step"], kept.meta["history"]
 
 

@@ -139,6 +139,11 @@ class OptimSpec(Frozen):
     schedule: Literal["constant", "cosine"] = Field(default="constant", description="course of the learning rate")
     warmup: int = Field(default=0, ge=0, le=10_000_000, description="steps of linear warm-up")
     betas: tuple[float, float] = Field(default=(0.5, 0.999), description="moment decay of Adam")
+    algorithm: Literal["adam", "muon"] = Field(
+        default="adam", description="muon: weight matrices and convolutions by Muon, everything else by Adam"
+    )
+    muon_lr: float = Field(default=0.03, gt=0.0, le=10.0, allow_inf_nan=False, description="learning rate of Muon")
+    muon_momentum: float = Field(default=0.9, ge=0.0, lt=1.0, description="momentum of Muon (Nesterov's)")
     vae_lr: NonNegative = Field(default=0.5, le=100.0, description="factor on the learning rate of the VAE branches")
     clip: NonNegative = Field(default=4.0, description="largest gradient norm; 0 clips nothing")
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -1,8 +1,8 @@
 """The training loop: one for every variant.
 
 Two people, one encoder pass, one decoder each; a weighted list of loss terms, some with a network of their own; one
-Adam whose parameter groups do what several would. To resume, call it again with the same folder: the random state is
-re-derived from (seed, stream, step) at every step, so a checkpoint holds only weights, moments and the step.
+optimiser whose parameter groups do what several would. To resume, call it again with the same folder: the random
+state is re-derived from (seed, stream, step) at every step, so a checkpoint holds only weights, moments and the step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.atomic import write_atomic
 from harness.data.batches import BatchSource
 from harness.data.store import FaceStore
 from harness.data.streams import stream_seed
-from harness.optimise import Buffers, adam, check_finite, lr_factor, restore, state
+from harness.optimise import Buffers, Optimiser, build_optimiser, check_finite, lr_factor, restore, state
 from harness.preview import Preview
 from harness.spec import OptimSpec, Spec
 from harness.terms import Term, build_losses, logged, networks, own_objectives
@@ -87,7 +87,7 @@ def train(
     model = build_model(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     terms = build_losses(spec, model)
     critics = networks(terms)
-    optimiser, buffers = adam(model, optim, device, critics), Buffers(model, *critics.values())
+    optimiser, buffers = build_optimiser(model, optim, device, critics), Buffers(model, *critics.values())
     kept = checkpoint.load(folder / "checkpoint")
     start, history = restore(kept, model, optimiser, critics) if kept and kept.meta else (0, [])
     precision = kept.meta["precision"] if kept and kept.meta else choose_precision(optim, model, source, terms, device)
@@ -111,7 +111,7 @@ def train(
                 values, norms = _step(model, terms, optimiser, batch, (number, steps), parts, precision, spec)
                 break
             except torch.OutOfMemoryError as error:
-                optimiser.zero_grad(set_to_none=True)
+                optimiser.zero_grad()
                 buffers.put_back()
                 if parts >= optim.batch:
                     raise OutOfMemory(f"one image of each person does not fit: {error}") from error
@@ -150,7 +150,7 @@ def train(
 def _step(
     model: Swapper,
     terms: list[Term],
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     batch: dict[str, tuple[Tensor, Tensor]],
     at: tuple[int, int],
     parts: int,
@@ -182,7 +182,7 @@ def _step(
         if any(parameter.grad is not None for parameter in group)
     }
     optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    optimiser.zero_grad()
     return sums, norms
 
 

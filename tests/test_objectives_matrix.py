@@ -50,7 +50,7 @@ def three_steps(spec: Spec) -> list[dict[str, float]]:
     torch.manual_seed(0)
     model = train.build_model(spec)
     made = terms.build_losses(spec, model)
-    optimiser = optimise.adam(model, spec.optim, CPU, terms.networks(made))
+    optimiser = optimise.build_optimiser(model, spec.optim, CPU, terms.networks(made))
     size, rows = spec.data.size, []
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for number in range(3):

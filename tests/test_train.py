@@ -215,7 +215,7 @@ def test_history_tells_the_rate_of_the_body_and_the_vae_branches_run_at_half(sto
         [1e-2 * 0.5 * (1 + math.cos(math.pi * (row["step"] - 1) / 4)) for row in rows]
     )
     model = train.build_model(spec_of())
-    groups = optimise.adam(model, spec_of().optim, CPU).param_groups
+    groups = optimise.build_optimiser(model, spec_of().optim, CPU).param_groups
     assert [group["base_lr"] for group in groups] == [5e-3, 1e-2]
 
 

@@ -74,7 +74,7 @@ def test_a_network_of_a_loss_has_its_own_rate_and_leaves_the_models_start_alone(
     model = train.build_model(spec)
     critics = terms.networks(terms.build_losses(spec, model))
     assert_equal(alone, model)
-    groups = optimise.adam(model, spec.optim, CPU, critics).param_groups
+    groups = optimise.build_optimiser(model, spec.optim, CPU, critics).param_groups
     assert [group["base_lr"] for group in groups] == [5e-3, 1e-2, 5e-3, 1e-2]
     assert [len(group["params"]) for group in groups[2:]] == [6, 6]
 
@@ -82,7 +82,7 @@ def test_a_network_of_a_loss_has_its_own_rate_and_leaves_the_models_start_alone(
 def step_once(model: nn.Module, made: list, spec: Any, number: int = 5) -> dict[str, Tensor]:
     noise = torch.Generator().manual_seed(3)
     batch = {p: (torch.rand(6, 4, 16, 16, generator=noise),) * 2 for p in ("src", "dst")}
-    optimiser = optimise.adam(model, spec.optim, CPU, terms.networks(made))  # type: ignore[arg-type]
+    optimiser = optimise.build_optimiser(model, spec.optim, CPU, terms.networks(made))  # type: ignore[arg-type]
     torch.manual_seed(1)
     return train._step(model, made, optimiser, batch, (number, 8), 1, "fp32", spec)[1]  # type: ignore[arg-type]
 

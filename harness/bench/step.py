@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.bench.timing import Summary
-from harness.optimise import adam
+from harness.optimise import build_optimiser
 from harness.spec import Spec
 from harness.train import _step, build_losses, build_model, networks
 from models.swapper import PEOPLE
@@ -35,7 +35,7 @@ class StepArm:
                     if parameter.dim() == 4:
                         parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
             self.terms = build_losses(spec, self.model)
-            self.optimiser = adam(self.model, spec.optim, device, networks(self.terms))
+            self.optimiser = build_optimiser(self.model, spec.optim, device, networks(self.terms))
             shape = (spec.optim.batch, 4, spec.data.size, spec.data.size)
             pictures = {person: torch.rand(shape) for person in PEOPLE}
         self.batch = {person: (x, x) for person, x in pictures.items()}
