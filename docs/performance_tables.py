@@ -2,7 +2,8 @@
 
     python docs/performance_tables.py [FOLDER]
 
-Files there: peers.json (`python -m tests.peers.compare --json`), quality.json (the same with --quality), and
+Files there: peers.json (`python -m tests.peers.compare --json`), quality.json (with --quality), time-to.json (with
+--time-to), and
 overhead*.json, packing*.json, gpu-report*.json as `harness bench` writes them; of several the last by name. A table
 without its file says which command makes it.
 """
@@ -50,6 +51,19 @@ def quality(found):
     return lines(["loop", "reconstruction error", "swap error"], rows)
 
 
+def sooner(found):
+    rows = []
+    for seed, each in found["seeds"].items():
+        for name, ratio in found["times_as_fast"].items():
+            said = "none"
+            if each["enough"]:
+                value, low, high = (ratio[key] * found["steps"] / each["enough"] for key in ("ratio", "low", "high"))
+                said = f"{value:.2f} ({low:.2f} to {high:.2f})"
+            rows.append([seed, name, found["steps"], each["enough"] or "more", f"{ratio['ratio']:.2f}", said])
+    head = ["seed", "loop", "its steps", "steps of ours", "its time for a step / ours", "ours is so many times sooner"]
+    return [*lines(head, rows), "", machine(found), *void(found["void"])]
+
+
 def overhead(found):
     rows = []
     for name, row in [*found["cells"].items(), ("all", found["all"])]:
@@ -82,12 +96,17 @@ TABLES = {
     "peers": (
         peers,
         "peers.json",
-        "python -m tests.peers.compare --threads 1 --blocks 12 --steps 5 --json results/reference/bench/peers.json",
+        "python -m tests.peers.compare --blocks 24 --json results/reference/bench/peers.json",
     ),
     "quality": (
         quality,
         "quality.json",
         "python -m tests.peers.compare --quality 300 --json results/reference/bench/quality.json",
+    ),
+    "sooner": (
+        sooner,
+        "time-to.json",
+        "python -m tests.peers.compare --time-to 400 --blocks 12 --json results/reference/bench/time-to.json",
     ),
     "overhead": (overhead, "overhead*.json", "harness bench --overhead DIR"),
     "packing": (packing, "packing*.json", "harness bench --packing"),

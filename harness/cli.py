@@ -63,7 +63,25 @@ class Listed(StrEnum):
     variants = "variants"
     losses = "losses"
     metrics = "metrics"
+    settings = "settings"
     trials = "trials"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import importlib.metadata
+
+        typer.echo(f"harness {importlib.metadata.version('faceswap-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_every_verb(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def _suite_names(incomplete: str) -> list[str]:
@@ -263,7 +281,7 @@ def list_(
     out: Out = Path("results"),
     json: Json = False,
 ) -> None:
-    """List the known suites, the registered parts, or the trials under the results root."""
+    """List the known suites, the registered parts, the settings of a suite, or the trials under the results root."""
     from harness import listing, present
 
     rows = listing.rows(what.value, out)

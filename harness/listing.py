@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
 
 from harness import anatomy, registry
 from harness.errors import HarnessError, UsageError
@@ -19,7 +21,39 @@ def rows(what: str, root: Path) -> list[dict[str, Any]]:
         return suites()
     if what == "trials":
         return trials(root)
+    if what == "settings":
+        return settings()
     return parts(KINDS[what])
+
+
+def settings(model: type[BaseModel] | None = None, under: str = "") -> list[dict[str, Any]]:
+    """Every key of a specification that a suite or --set may set, with its default and its meaning.
+
+    Options of variants and losses are listed with those.
+    """
+    if model is None:
+        from harness.spec import Spec
+
+        model = Spec
+    found = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += settings(kind, f"{under}{name}.")
+            continue
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        choices = f" ({', '.join(map(str, get_args(kind)))})" if get_origin(kind) is Literal else ""
+        found.append(
+            {"key": f"{under}{name}", "default": _in_yaml(default), "meaning": f"{field.description}{choices}"}
+        )
+    return found
+
+
+def _in_yaml(value: Any) -> Any:
+    """A default as one would write it in a suite."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def suites() -> list[dict[str, Any]]:

@@ -133,6 +133,12 @@ def test_counts_equal_those_of_a_real_step_and_compute_nothing() -> None:
     assert counts.operators > 100 and counts.bytes > 4 * counts.parameters
 
 
+def test_a_step_of_muon_is_counted_without_asking_the_device_and_costs_more() -> None:
+    wide = {"model": {"width": 8, "channels": 16}}
+    adam, muon = (count_step(spec_of(**wide, optim={"algorithm": name}), "fp32") for name in ("adam", "muon"))
+    assert muon.flops > 1.02 * adam.flops and muon.swap_flops == adam.swap_flops
+
+
 def test_a_step_that_makes_the_host_wait_is_not_counted_but_told() -> None:
     class Asking(nn.Module):
         def __call__(self, step) -> torch.Tensor:

@@ -20,6 +20,7 @@ import harness.execute
 import harness.report
 from harness import cli, registry
 from harness.records import Ledger, Record
+from harness.spec import Spec
 from harness.trial import Trial
 
 Result = tuple[int, str, str]
@@ -287,6 +288,25 @@ def test_completion_offers_suite_and_trial_names(run: Run, executor: dict[str, A
     assert cli._suite_names("ti") == ["tiny"]
     run("run", "tiny", "--device", "cpu", "--seeds", "1")
     assert [name.split("-s0-")[0] for name in cli._trial_names("grid3")] == ["grid3"]
+
+
+def test_every_setting_of_a_suite_is_listed_with_its_meaning(run: Run) -> None:
+    def leaves(values: dict[str, Any], under: str = "") -> set[str]:
+        return set().union(*(leaves(v, f"{under}{k}.") if isinstance(v, dict) and k != "loss" else {under + k}
+                             for k, v in values.items()))  # fmt: skip
+
+    spec = Spec.model_validate({"model": {"variant": "grid"}, "loss": {"l1": 1.0}})
+    rows = json.loads(run("list", "settings", "--json")[1])["settings"]
+    assert {row["key"] for row in rows} == leaves(spec.model_dump(mode="json"))
+    assert all(len(row["meaning"]) > 5 for row in rows)
+    text = run("list", "settings")[1]
+    assert "data.augment.affine" in text and "true" in text and "(adam, muon)" in text
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    import importlib.metadata
+
+    assert run("--version") == (0, f"harness {importlib.metadata.version('faceswap-bench')}\n", "")
 
 
 def test_help_answers_in_under_half_a_second_and_names_the_verbs() -> None:

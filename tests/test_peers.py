@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peers import plain_loop
+from peers import compare, plain_loop
 from peers.compare import equal, faces, plain, quality
 from peers.plain_loop import Faces, noise, read_exr, to_srgb
 from tiny_training import spec_of, store_in
@@ -89,6 +89,27 @@ def test_its_steps_learn(folder: Path) -> None:
 def test_quality_is_equal_within_the_margin_only() -> None:
     arms = {"plain": {"rec_error": 0.1}, "plain, autocast": {"rec_error": 0.1}}
     assert equal({"ours": {"rec_error": 0.109}, **arms}) and not equal({"ours": {"rec_error": 0.111}, **arms})
+
+
+@pytest.mark.parametrize(("error_of_a_step", "enough"), [(10.0, 50), (30.0, 200), (90.0, None)])
+def test_the_steps_that_are_enough_are_the_fewest_as_good_in_both_errors(
+    monkeypatch: pytest.MonkeyPatch, error_of_a_step: float, enough: int | None
+) -> None:
+    peers = {"plain": {"rec_error": 0.2, "swap_error": 0.5}, "plain, autocast": {"rec_error": 0.1, "swap_error": 0.4}}
+    monkeypatch.setattr(compare, "quality", lambda *_: {"ours": {}, **peers})
+    monkeypatch.setattr(compare, "trained", lambda spec, root, count, *_: count)
+    monkeypatch.setattr(
+        compare, "errors", lambda spec, count, *_: {"rec_error": 0.1, "swap_error": error_of_a_step / count}
+    )
+    found = compare.time_to(spec_of(), spec_of(), Path(), 200, parts=(0.1, 0.25, 1.0))
+    assert found["enough"] == enough and found["plain"] == peers
+
+
+def test_a_training_of_ours_has_its_whole_schedule(tmp_path: Path) -> None:
+    store_in(tmp_path)
+    short, longer = (compare.trained(spec_of(), tmp_path, steps, "cpu", 0) for steps in (3, 6))
+    found = [compare.errors(spec_of(), model, tmp_path, 0, "cpu") for model in (short, longer)]
+    assert all(0 < each[name] < 1 for each in found for name in ("rec_error", "swap_error")) and found[0] != found[1]
 
 
 @pytest.mark.long

@@ -28,7 +28,7 @@ def test_the_page_holds_the_committed_figures(tables: ModuleType) -> None:
 
 def test_a_table_without_figures_names_its_command(tables: ModuleType, tmp_path: Path) -> None:
     page = tables.filled(tables.PAGE.read_text(), tmp_path)
-    assert page.count("Not measured yet") == 5 and "harness bench --gpu-report` makes the figures" in page
+    assert page.count("Not measured yet") == 6 and "harness bench --gpu-report` makes the figures" in page
 
 
 def test_figures_are_written_with_their_interval_and_what_speaks_against_them(
@@ -46,13 +46,17 @@ def test_figures_are_written_with_their_interval_and_what_speaks_against_them(
     gpu = {"measured_a_gpu": True, "device": "a GPU", "lpips_trunk": "random"}
     gpu["sizes"] = {"256": {"batch": 32, "arms": {"LPIPS compiled": arm}, "void": [], "notes": ["batch halved"]}}
     files = {"peers": peers, "packing-1": packed, "overhead-1": spent, "gpu-report-1": gpu}
+    files["time-to"] = peers | {"steps": 400, "seeds": {"0": {"enough": 200}, "1": {"enough": None}}}
     files["quality"] = {"ours": {"rec_error": 0.05, "swap_error": 0.06}, "schema_version": 1}
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     page = tables.filled(tables.PAGE.read_text(), tmp_path)
     assert "Not measured yet" not in page
     for expected in ("| plain | 100 | 90 to 110 | 1.50 (1.25 to 1.75, 20 pairs) |", "Rates void: load 3 on 2 cores",
-                     "| ours | 0.05 | 0.06 |", "| grid3 | 3 | 40 | 10 |", "| 256 | 32 | LPIPS compiled | 100 | 100 |",
+                     "| ours | 0.05 | 0.06 |",
+                     "| 0 | plain | 400 | 200 | 1.50 | 3.00 (2.50 to 3.50) |",
+                     "| 1 | plain | 400 | more | 1.50 | none |",
+                     "| grid3 | 3 | 40 | 10 |", "| 256 | 32 | LPIPS compiled | 100 | 100 |",
                      "batch halved"):  # fmt: skip
         assert expected in page, expected
     (tmp_path / "gpu-report-1.json").write_text(json.dumps({**gpu, "measured_a_gpu": False}))
