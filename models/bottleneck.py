@@ -47,6 +47,39 @@ class Resample(nn.Module):
         return y.view(b, self.rows.shape[0], self.cols.shape[0], c).permute(0, 3, 1, 2)
 
 
+class Gather(nn.Conv2d):
+    """A convolution whose stride is its kernel: (B, c_in, k*h, k*w) -> (B, c_out, h, w), as one matrix product.
+
+    Blocks do not overlap, so each is a row of the product; the backward pass of a general convolution takes up to twice
+    as long here (CPU, bfloat16).
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int):
+        super().__init__(c_in, c_out, kernel, stride=kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (b, c, h, w), k = x.shape, self.kernel_size[0]
+        assert self.bias is not None
+        blocks = x.permute(0, 2, 3, 1).reshape(b, h // k, k, w // k, k, c).transpose(2, 3).reshape(-1, k * k * c)
+        weight = self.weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1)
+        return torch.addmm(self.bias, blocks, weight.T).view(b, h // k, w // k, -1).permute(0, 3, 1, 2)
+
+
+class Scatter(nn.ConvTranspose2d):
+    """`Gather` mirrored, a transposed convolution: (B, c_in, h, w) -> (B, c_out, k*h, k*w)."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int):
+        super().__init__(c_in, c_out, kernel, stride=kernel)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        (b, c, h, w), k, c_out = x.shape, self.kernel_size[0], self.out_channels
+        assert self.bias is not None
+        weight = self.weight.permute(0, 2, 3, 1).reshape(c, -1)  # (c_in, k * k * c_out)
+        blocks = torch.addmm(self.bias.repeat(k * k), x.permute(0, 2, 3, 1).reshape(-1, c), weight)
+        y = blocks.view(b, h, w, k, k, c_out).transpose(2, 3).reshape(b, k * h, k * w, c_out)
+        return y.permute(0, 3, 1, 2)
+
+
 class GridDown(nn.Module):
     """(B, c_in, s, s) -> (B, c_out, gh, gw): resample to (3gh, 3gw), then a 3x3 convolution of stride 3.
 
@@ -57,7 +90,7 @@ class GridDown(nn.Module):
     def __init__(self, c_in: int, c_out: int, size: int, grid: tuple[int, int], norm: str = "batch"):
         super().__init__()
         self.resample = Resample((size, size), (3 * grid[0], 3 * grid[1]))
-        self.conv = he(nn.Conv2d(c_in, c_out, 3, stride=3))
+        self.conv = he(Gather(c_in, c_out, 3))
         self.norm = norm_layer(norm, c_out)
         self.act = nn.LeakyReLU(0.1)
 
@@ -70,7 +103,7 @@ class GridUp(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, size: int, grid: tuple[int, int], norm: str = "batch"):
         super().__init__()
-        self.conv = nn.ConvTranspose2d(c_in, c_out, 3, stride=3)
+        self.conv = Scatter(c_in, c_out, 3)
         self.resample = Resample((3 * grid[0], 3 * grid[1]), (size, size))
         self.norm = norm_layer(norm, c_out)
         self.act = nn.LeakyReLU(0.1)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from metrics.attribution import circular, constant_latent_response, gain_spread
-from models.bottleneck import GaussianHead, Resample, Uneven, resample_matrix
+from models.bottleneck import Gather, GaussianHead, Resample, Scatter, Uneven, resample_matrix
 from models.swapper import PEOPLE, Swapper
 from models.upsample import UPSAMPLERS, stage
 from models.variants import grid, reference
@@ -268,3 +268,23 @@ def test_the_two_decoders_share_nothing_and_paint_differently() -> None:
     assert not own & {id(p) for p in model.decoders["dst"].parameters()}
     x = torch.rand(2, 3, 32, 32)
     assert not torch.allclose(model.swap(x, "src"), model.swap(x, "dst"))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shape"), [(Gather, nn.Conv2d, (9, 6)), (Scatter, nn.ConvTranspose2d, (3, 2))]
+)
+def test_a_convolution_by_blocks_is_that_convolution(layout, ours: type, theirs: type, shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = ours(5, 7, 3).to(memory_format=layout)
+    general = theirs(5, 7, 3, stride=3)
+    general.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 5, *shape).contiguous(memory_format=layout)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    found, expected = layer(inputs[0]), general(inputs[1])
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(found)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for mine, general_s in zip((inputs[0], *layer.parameters()), (inputs[1], *general.parameters()), strict=True):
+        torch.testing.assert_close(mine.grad, general_s.grad)
