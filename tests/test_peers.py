@@ -96,7 +96,7 @@ def test_the_steps_that_are_enough_are_the_fewest_as_good_in_both_errors(
     monkeypatch: pytest.MonkeyPatch, error_of_a_step: float, enough: int | None
 ) -> None:
     peers = {"plain": {"rec_error": 0.2, "swap_error": 0.5}, "plain, autocast": {"rec_error": 0.1, "swap_error": 0.4}}
-    monkeypatch.setattr(compare, "quality", lambda *_: {"ours": {}, **peers})
+    monkeypatch.setattr(compare, "quality_of_peers", lambda *_: peers)
     monkeypatch.setattr(compare, "trained", lambda spec, root, count, *_: count)
     monkeypatch.setattr(
         compare, "errors", lambda spec, count, *_: {"rec_error": 0.1, "swap_error": error_of_a_step / count}

@@ -100,8 +100,12 @@ def speed(spec, root, blocks=24, steps=10, device="cpu", workers=0, of_ours=None
 
 def quality(spec, root, steps, device="cpu", seed=0):
     """{arm: {"rec_error", "swap_error"}}: mean absolute errors on the held-out matched pairs after `steps` steps."""
-    found = {"ours": errors(spec, trained(spec, root, steps, device, seed), root, seed, device)}
-    spec = lasting(spec, steps)
+    ours = errors(spec, trained(spec, root, steps, device, seed), root, seed, device)
+    return {"ours": ours, **quality_of_peers(spec, root, steps, device, seed)}
+
+
+def quality_of_peers(spec, root, steps, device, seed):
+    spec, found = lasting(spec, steps), {}
     for name, cast in ARMS.items():
         peer = plain(spec, faces(spec, seed, root)[1], steps, cast, device, seed=seed)
         for _ in range(steps):
@@ -113,8 +117,7 @@ def quality(spec, root, steps, device="cpu", seed=0):
 def time_to(spec, of_ours, root, steps, device="cpu", seed=0, parts=PARTS):
     """{"plain", "ours": {steps: errors}, "enough": steps}: after how many steps ours is as good as the plain arms are
     after `steps`, each a whole training with its schedule; None when no part of `parts` is enough."""
-    peers = quality(spec, root, steps, device, seed)
-    del peers["ours"]
+    peers = quality_of_peers(spec, root, steps, device, seed)
     limit = {measure: max(found[measure] for found in peers.values()) for measure in ("rec_error", "swap_error")}
     ours = {}
     for part in parts:
