@@ -91,7 +91,7 @@ def test_quality_is_equal_within_the_margin_only() -> None:
     assert equal({"ours": {"rec_error": 0.109}, **arms}) and not equal({"ours": {"rec_error": 0.111}, **arms})
 
 
-@pytest.mark.parametrize(("error_of_a_step", "enough"), [(10.0, 50), (30.0, 200), (90.0, None)])
+@pytest.mark.parametrize(("error_of_a_step", "enough"), [(20.0, 50), (60.0, 200), (120.0, None)])
 def test_the_steps_that_are_enough_are_the_fewest_as_good_in_both_errors(
     monkeypatch: pytest.MonkeyPatch, error_of_a_step: float, enough: int | None
 ) -> None:

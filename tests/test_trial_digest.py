@@ -41,6 +41,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 OTHER = {
+    ("optim", "algorithm"): "muon",
     ("data", "source"): str(Path(__file__).parent),
     ("data", "pair"): "near",
     ("data", "encoding"): "linear",
