@@ -16,6 +16,7 @@ from harness.cli_bench import bench
 from harness.cli_compare import claims, compare
 from harness.cli_data import data_app
 from harness.cli_export import export
+from harness.cli_list import Json, Out, list_, show
 from harness.cli_metrics import metrics_app
 from harness.cli_recognisers import app as recognisers_app
 from harness.cli_watch import watch
@@ -56,17 +57,6 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-class Listed(StrEnum):
-    """What can be listed."""
-
-    suites = "suites"
-    variants = "variants"
-    losses = "losses"
-    metrics = "metrics"
-    settings = "settings"
-    trials = "trials"
-
-
 def _version(asked: bool) -> None:
     if asked:
         import importlib.metadata
@@ -90,20 +80,10 @@ def _suite_names(incomplete: str) -> list[str]:
     return [name for name in known_suites() if name.startswith(incomplete)]
 
 
-def _trial_names(incomplete: str) -> list[str]:
-    from harness.records import ledgers
-
-    return [r.name for ledger in ledgers(Path("results")) for r in ledger.records() if r.name.startswith(incomplete)]
-
-
 def _jobs(text: str) -> str:
     if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= 1024):
         raise typer.BadParameter(f"{text!r} is neither `auto` nor a number from 1 to 1024")
     return text
-
-
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Root of the results.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 
 
 @app.command()
@@ -275,43 +255,8 @@ def report_(
         write_reports(suites or [], root, out, formats, json)
 
 
-@app.command("list")
-def list_(
-    what: Annotated[Listed, typer.Argument(help="What to list.")],
-    out: Out = Path("results"),
-    json: Json = False,
-) -> None:
-    """List the known suites, the registered parts, the settings of a suite, or the trials under the results root."""
-    from harness import listing, present
-
-    rows = listing.rows(what.value, out)
-    if json:
-        present.as_json({what.value: rows})
-    elif rows:
-        present.table(rows)
-    else:
-        present.say(f"no {what.value}" + (f" under {out}" if what is Listed.trials else ""))
-
-
-@app.command()
-def show(
-    trial: Annotated[str, typer.Argument(help="Name of a trial, or its beginning.", autocompletion=_trial_names)],
-    out: Out = Path("results"),
-    json: Json = False,
-) -> None:
-    """Show one trial: specification, scores, cost, and where its pictures are."""
-    from harness import listing, present
-
-    record = listing.find_trial(trial, out)
-    if json:
-        pictures = [str(path) for path in listing.pictures(record)]
-        present.as_json(
-            {**record.to_dict(), "sha256": record.sha256, "folder": str(record.folder), "pictures": pictures}
-        )
-    else:
-        listing.show(record)
-
-
+app.command("list")(list_)
+app.command()(show)
 app.command()(bench)
 app.command()(compare)
 app.command()(claims)

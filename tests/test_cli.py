@@ -18,7 +18,7 @@ import tiny_suite
 
 import harness.execute
 import harness.report
-from harness import cli, registry
+from harness import cli, cli_list, registry
 from harness.records import Ledger, Record
 from harness.spec import Spec
 from harness.trial import Trial
@@ -287,7 +287,7 @@ def test_data_is_made_checked_and_shown(run: Run, tmp_path: Path) -> None:
 def test_completion_offers_suite_and_trial_names(run: Run, executor: dict[str, Any]) -> None:
     assert cli._suite_names("ti") == ["tiny"]
     run("run", "tiny", "--device", "cpu", "--seeds", "1")
-    assert [name.split("-s0-")[0] for name in cli._trial_names("grid3")] == ["grid3"]
+    assert [name.split("-s0-")[0] for name in cli_list._trial_names("grid3")] == ["grid3"]
 
 
 def test_every_setting_of_a_suite_is_listed_with_its_meaning(run: Run) -> None:
