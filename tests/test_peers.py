@@ -105,7 +105,9 @@ def test_the_steps_that_are_enough_are_the_fewest_as_good_in_both_errors(
     assert found["enough"] == enough and found["plain"] == peers
 
 
-def test_a_training_of_ours_has_its_whole_schedule(tmp_path: Path) -> None:
+def test_a_training_of_ours_has_the_steps_it_is_given_and_a_schedule_that_ends_with_them(tmp_path: Path) -> None:
+    given = compare.lasting(spec_of(optim={"steps": 100, "warmup": 50}), 20).optim
+    assert (given.steps, given.warmup) == (20, 20)
     store_in(tmp_path)
     short, longer = (compare.trained(spec_of(), tmp_path, steps, "cpu", 0) for steps in (3, 6))
     found = [compare.errors(spec_of(), model, tmp_path, 0, "cpu") for model in (short, longer)]
