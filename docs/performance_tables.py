@@ -68,7 +68,7 @@ def overhead(found):
     rows = []
     for name, row in [*found["cells"].items(), ("all", found["all"])]:
         shares = [row[f"{key}_of_training"] for key in ("score", "previews", "bookkeeping")]
-        rows.append([name, row["trials"], row["train_s"], *(None if s is None else 100 * s for s in shares),
+        rows.append([name, row["trials"], row["train_s"], *(100 * s for s in shares),
                      row["start_s"]])  # fmt: skip
     head = ["cell", "trials", "training s", "scoring %", "previews %", "bookkeeping %", "start s, at most"]
     return [*lines(head, rows), "", f"Suite {found['suite']}, scale {found['scale']}, {found['jobs']} trials at once."]

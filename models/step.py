@@ -1,18 +1,14 @@
-"""What one training step knows, for the terms that read it.
-
-A term is called with a `Step` and returns a scalar for the swapper. A term with a network of its own is an `nn.Module`
-and may have, besides: `bind(model, size)`, called once before the optimiser is made; `own(step) -> scalar | None`, the
-objective of its own network on detached inputs (None when it does not learn at this step); `log() -> {name: number}`,
-read when a row of the history is written; `lr`, a factor on the learning rate for its own network.
-"""
+"""What a loss term is (`Loss`) and what it reads (`Step`)."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
 from annotated_types import Ge, Le, Lt
@@ -110,6 +106,56 @@ def still(model: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.train()
+
+
+class Loss(Protocol):
+    """A term of the objective: a class whose constructor's keywords are the options that a suite may set.
+
+    Only the call is needed. Everything below it is optional, has the default written here, and is read through
+    `trait`, so that a loss need not inherit from this class. A term with a network of its own is an `nn.Module`: its
+    parameters join the optimiser, its gradients are clipped on their own, its weights go into the checkpoint.
+    """
+
+    reads: ClassVar[tuple[Path, ...]] = ()  # files that decide its values: their content is part of a trial's digest
+    lr: float = 1.0  # factor on the learning rate of its own network
+
+    def __call__(self, step: Step) -> Tensor:
+        """The value, a scalar, of this step: for the swapper to minimise."""
+        ...
+
+    def bind(self, model: Swapper, size: int) -> None:
+        """Called once, before the optimiser is made, with pictures of `size` px. ValueError: unfit for this model."""
+
+    def own(self, step: Step) -> Tensor | None:
+        """The objective of its own network, from detached inputs; None when it does not learn at this step."""
+        return None
+
+    def log(self) -> dict[str, Any]:
+        """{name: number} to be told beside the value when a row of the history is written."""
+        return {}
+
+    @classmethod
+    def resolve(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """The options with open choices settled on this machine; the result is part of a trial's digest."""
+        return options
+
+    @classmethod
+    def preflight(cls, options: dict[str, Any]) -> None:
+        """Asked before training. Raises models.pretrained.BadWeights, naming file and place, for what is missing."""
+
+    @classmethod
+    def unfit(cls, options: dict[str, Any], builtin_faces: bool) -> str | None:
+        """Why these options do not fit these faces; None when they do."""
+        return None
+
+
+def trait(loss: Any, name: str) -> Any:
+    """`name` of a loss (class or instance), or the default that `Loss` gives it."""
+    if hasattr(loss, name):
+        return getattr(loss, name)
+    default = inspect.getattr_static(Loss, name)
+    owner = loss if inspect.isclass(loss) else type(loss)
+    return default.__get__(None if owner is loss else loss, owner) if hasattr(default, "__get__") else default
 
 
 def over_people(step: Step, term: Callable[[str], Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import cli
+from harness.cli import app
 
 
 def called(
@@ -18,7 +18,7 @@ def called(
     monkeypatch.setattr(sys, "argv", ["harness", *arguments])
     code: Any = 0
     try:
-        cli.main()
+        app.main()
     except SystemExit as exit_:
         code = exit_.code
     told = capsys.readouterr()

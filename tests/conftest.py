@@ -23,12 +23,13 @@ def trouble() -> Iterator[None]:
     """The plugin tests/trouble.py is loaded, and nothing of it stays."""
     from trouble_plans import PLUGIN
 
-    from harness import registry, train
+    from harness import registry
+    from harness.train import loop
 
-    added, loaded, seconds = dict(registry._added), list(registry._plugins), train.CHECKPOINT_S
+    added, loaded, seconds = dict(registry._added), list(registry._plugins), loop.CHECKPOINT_S
     registry.load_plugin(PLUGIN)
     yield
-    train.CHECKPOINT_S = seconds
+    loop.CHECKPOINT_S = seconds
     registry._added.clear()
     registry._added.update(added)
     registry._plugins[:] = loaded

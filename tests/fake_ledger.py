@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from harness.records import Ledger, Record, sha256_of
+from harness.files import hash_of
+from harness.ledger.records import Ledger, Record
 
 GRIDS = (3, 4, 5, 6, 7)
 PAIRS = ("far", "mid", "near")
@@ -170,7 +171,7 @@ def write_ledger(
             rows = _history(grid, seed, steps if record["status"] == "done" else steps // 2)
             (trial_folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
             content = Record(**record).to_dict()
-            (trial_folder / "record.json").write_text(json.dumps({**content, "sha256": sha256_of(content)}))
+            (trial_folder / "record.json").write_text(json.dumps({**content, "sha256": hash_of(content)}))
     plan = {
         "suite": suite, "question": question, "scale": "quick",
         "scale_reason": "no GPU found", "baseline": labels.get(grids[0], f"grid{grids[0]}"),
@@ -206,7 +207,9 @@ def _record(grid: int, seed: int, steps: int, status: str, truth: bool) -> dict[
                        "cells": grid**2, "compression": 96 / grid**2},
             "train_images_per_s": {**spread, "void": None},
             "swap_images_per_s": {k: v * 4 if k != "n" else v for k, v in spread.items()},
-            "peak_memory_mb": 610.0 + grid, "wall_s": {"train": 38.0 + grid, "score": 6.0, "total": 46.0 + grid},
+            "peak_memory_mb": 610.0 + grid,
+            "wall_s": {"train": 38.0 + grid, "score": 6.0, "total": 48.0 + grid,
+                       "previews": 0.7, "checkpoints": 0.15, "reports": 0.02},
             "steps": steps if done else steps // 2, "batch": 32, "threads": 1,
         },
         "environment": {"python": "3.13.1", "libraries": {"torch": "2.11.0"}, "cpu": "a CPU with 2 cores",

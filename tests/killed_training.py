@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from tiny_training import spec_of, store_in
 
-from harness import checkpoint, train
 from harness.data.store import FaceStore
 from harness.spec import Spec
+from harness.train import checkpoint, loop
 
 STEPS = 100
 
@@ -26,7 +26,7 @@ STEPS = 100
 def live(spec: Spec, store: FaceStore, folder: Path) -> None:
     """One life: train, resuming, until the end or the kill. Never returns."""
     os.setsid()
-    train.train(spec, 0, store, torch.device("cpu"), folder)
+    loop.train(spec, 0, store, torch.device("cpu"), folder)
     os._exit(0)
 
 
@@ -38,7 +38,7 @@ def final(folder: Path) -> dict[str, torch.Tensor]:
 
 def main(root: Path, kills: int) -> int:
     torch.set_num_threads(1)
-    train.CHECKPOINT_S = 0.0  # a checkpoint after every block of 20 steps
+    loop.CHECKPOINT_S = 0.0  # a checkpoint after every block of 20 steps
     spec, store = spec_of(optim={"steps": STEPS}), store_in(root)
     rng = random.Random(time.time_ns())
     began = time.monotonic()

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.claims import judge
-from harness.records import Record
-from harness.table import Table, Trial, Variant
+from harness.claims.verdict import judge
+from harness.ledger.records import Record
+from harness.ledger.table import Table, Trial, Variant
 
 LEVEL, EFFECT, SEEDS, IMAGE = 0.15, 0.06, 0.02, 0.06  # standard deviations: pair, effect over pairs, training, image
 IMAGES = 8

@@ -19,8 +19,8 @@ from harness.bench.loop import LoopArm
 from harness.bench.peak import matmul_flops
 from harness.bench.step import StepArm
 from harness.bench.timing import Ratio, Summary, Watch, decide, interleaved, paired, ratio_of
-from harness.memory import keep_freed_memory
-from harness.train import train
+from harness.execute.memory import keep_freed_memory
+from harness.train.loop import train
 
 
 class Hands:

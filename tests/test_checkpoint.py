@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import atomic, checkpoint
+from harness import files as atomic
 from harness.errors import EnvironmentProblem
+from harness.train import checkpoint
 
 
 def tensors(step: int) -> dict[str, torch.Tensor]:
@@ -181,7 +182,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 import torch
-from harness import checkpoint
+from harness.train import checkpoint
 from harness.errors import EnvironmentProblem
 folder = Path(sys.argv[1])
 checkpoint.save(folder, {"w": torch.ones(8)}, {"step": 1})

@@ -11,9 +11,9 @@ import pytest
 from fake_ledger import write_ledger
 from simulated_claims import claim, table
 
-from harness.claims import judge
-from harness.records import Ledger
-from harness.table import Table, load
+from harness.claims.verdict import judge
+from harness.ledger.records import Ledger
+from harness.ledger.table import Table, load
 
 M = "identity_transfer"
 BETTER = {"relation": "difference", "metric": M, "a": "v0", "than": "v1", "by": 0.0, "sign": 1}

@@ -11,7 +11,7 @@ from command import called
 from fake_ledger import write_ledger
 from simulated_claims import claim
 
-from harness.records import Ledger
+from harness.ledger.records import Ledger
 
 GRIDS = [f"grid{g}" for g in (3, 4, 5, 6, 7)]
 TREND = {

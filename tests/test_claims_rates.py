@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from simulated_claims import claim, verdicts
 
-from harness.stats import wilson
+from harness.claims.stats import wilson
 
 M = "identity_transfer"
 AXIS = {"in": "cells", "over": [f"v{i}" for i in range(5)]}
@@ -69,7 +69,7 @@ def test_false_verdicts_stay_at_five_percent_over_many_simulations(name: str) ->
 def test_a_suite_of_true_nulls_errs_in_at_most_five_percent_of_its_runs() -> None:
     from simulated_claims import table
 
-    from harness.claims import judge
+    from harness.claims.verdict import judge
 
     rng, wrong = np.random.default_rng(0), 0
     claims = [claim({**DIFFERENCE, "a": f"v{i}", "by": 0.0, "than": "v4"}, id=f"C{i}") for i in range(4)]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.suite import Suite, from_document
-from harness.yamlfile import parse
+from harness.suite.suite import Suite, from_document
+from harness.suite.yamlfile import parse
 
 HEAD = """\
 suite: s

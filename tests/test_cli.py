@@ -18,10 +18,11 @@ import tiny_suite
 
 import harness.execute
 import harness.report
-from harness import cli, cli_list, registry
-from harness.records import Ledger, Record
+from harness import registry
+from harness.cli import app, list
+from harness.ledger.records import Ledger, Record
 from harness.spec import Spec
-from harness.trial import Trial
+from harness.trials.trial import Trial
 
 Result = tuple[int, str, str]
 Run = Callable[..., Result]
@@ -120,7 +121,7 @@ def test_a_run_writes_the_plan_executes_reports_and_ends_with_the_page(
     assert plan["overrides"] == {"optim.lr": 1e-3}
     assert [t["label"] for t in plan["trials"]] == ["grid3", "grid5", "grid3", "grid5"]
     options = executor["calls"][0][1]
-    assert (options["jobs"], options["device"], options["timeout_s"]) == (2, "cpu", 60.0)
+    assert (options["jobs"], options["timeout_s"]) == (2, 60.0)
     assert executor["formats"] == {"html", "md", "csv"}
     assert str(tmp_path) not in json.dumps(plan)
 
@@ -172,7 +173,7 @@ def test_a_keyboard_interrupt_anywhere_gives_130(run: Run, monkeypatch: pytest.M
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.suite.find", interrupted)
+    monkeypatch.setattr("harness.suite.suite.find", interrupted)
     assert run("run", "tiny")[0] == 130
 
 
@@ -285,9 +286,9 @@ def test_data_is_made_checked_and_shown(run: Run, tmp_path: Path) -> None:
 
 
 def test_completion_offers_suite_and_trial_names(run: Run, executor: dict[str, Any]) -> None:
-    assert cli._suite_names("ti") == ["tiny"]
+    assert app._suite_names("ti") == ["tiny"]
     run("run", "tiny", "--device", "cpu", "--seeds", "1")
-    assert [name.split("-s0-")[0] for name in cli_list._trial_names("grid3")] == ["grid3"]
+    assert [name.split("-s0-")[0] for name in list._trial_names("grid3")] == ["grid3"]
 
 
 def test_every_setting_of_a_suite_is_listed_with_its_meaning(run: Run) -> None:

@@ -13,11 +13,13 @@ from metric_faces import matched_case
 from tiny_training import spec_of, store_in
 from typer.testing import CliRunner
 
-from harness import evaluation, registry, score
-from harness.cli_metrics import metrics_app
+from harness import registry
+from harness.cli.metrics import metrics_app
 from harness.data.faceset import make_faceset
 from harness.errors import CheckFailed
 from harness.registry import Entry
+from harness.score import case as evaluation
+from harness.score import score
 from metrics.case import Evaluator, MetricInfo
 from metrics.factors import EVALUATORS as FACTORS
 from metrics.identity import EVALUATORS as IDENTITY

@@ -11,9 +11,9 @@ from command import called
 from fake_ledger import trial_name, write_ledger
 from simulated_claims import table
 
-from harness.compare import Side, compare, side
+from harness.claims.compare import Side, compare, side
 from harness.errors import UsageError
-from harness.table import Table
+from harness.ledger.table import Table
 
 
 @pytest.fixture(scope="module")

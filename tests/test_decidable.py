@@ -12,7 +12,7 @@ from command import called
 from simulated_claims import claim, table
 
 from harness import registry
-from harness.decidable import decidable, detectable
+from harness.claims.decidable import decidable, detectable
 
 M = "identity_transfer"
 BETTER = {"relation": "difference", "metric": M, "a": "v0", "than": "v1", "by": 0.0, "sign": 1}

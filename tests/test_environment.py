@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.environment import HOME, capture
+from harness.ledger.environment import HOME, capture
 
 
 def test_versions_processor_and_code_state_are_there_as_plain_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,11 @@ import pytest
 import torch
 from trouble_plans import FULLER, plan, weights
 
+from harness.compute import choose_device
 from harness.errors import EnvironmentProblem, UsageError
 from harness.execute import child, local, run_plan
-from harness.execute.local import choose_device, choose_jobs, is_done, prepare
-from harness.records import Ledger, Record
+from harness.execute.local import choose_jobs, is_done, prepare
+from harness.ledger.records import Ledger, Record
 
 pytestmark = pytest.mark.usefixtures("one_core", "trouble")
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_core", "trouble")
 def ended(root: Path) -> dict[str, Record]:
     """The records by kind of a plan in which one trial is sound, one raises and one aborts its process."""
     todo = plan(root, "mixed", "raise", "abort", "none", metrics=FULLER)
-    records = run_plan(todo, root=root, jobs=2, device="cpu")
+    records = run_plan(todo, root=root, jobs=2)
     assert [r.name for r in records] == [t.name for t in todo]
     return {r.spec["loss"]["trouble"]["kind"]: r for r in records}
 
@@ -64,7 +65,7 @@ def test_a_trial_that_raises_or_aborts_is_a_row_with_its_reason_and_the_others_g
 def test_finished_and_failed_trials_are_left_alone(ended: dict[str, Record], root: Path) -> None:
     todo = plan(root, "mixed", "raise", "abort", "none", metrics=FULLER)
     stamps = {r.name: (r.folder / "record.json").stat().st_mtime_ns for r in ended.values()}
-    records = run_plan(todo, root=root, jobs=2, device="cpu")
+    records = run_plan(todo, root=root, jobs=2)
     assert {r.name: (r.folder / "record.json").stat().st_mtime_ns for r in records} == stamps
 
 
@@ -73,7 +74,7 @@ def test_other_metrics_are_scored_without_training_again(ended: dict[str, Record
     (trial,) = plan(root, "mixed", "none")
     assert trial.digest == before.digest and trial.score_digest != before.score_digest
     history = (before.folder / "history.jsonl").stat().st_mtime_ns
-    (after,) = run_plan([trial], root=root, device="cpu")
+    (after,) = run_plan([trial], root=root)
     assert (after.status, after.score_digest) == ("done", trial.score_digest)
     assert after.scores["swap_error"] == before.scores["swap_error"]
     assert set(after.scores) < set(before.scores)
@@ -85,22 +86,22 @@ def test_other_metrics_are_scored_without_training_again(ended: dict[str, Record
 @pytest.mark.long
 def test_damaged_weights_are_told_by_name_and_a_retry_trains_anew(root: Path) -> None:
     (trial,) = plan(root, "damaged", "none")
-    (before,) = run_plan([trial], root=root, device="cpu")
+    (before,) = run_plan([trial], root=root)
     kept = weights(before)
     file = before.folder / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     other = plan(root, "damaged", "none", metrics=("identity", "sharpness"))
-    (after,) = run_plan(other, root=root, device="cpu")
+    (after,) = run_plan(other, root=root)
     assert after.status == "failed" and after.reason is not None
     assert "weights.safetensors: damaged" in after.reason and "run again" in after.reason
-    (again,) = run_plan(other, root=root, device="cpu", retry_failed=True)
+    (again,) = run_plan(other, root=root, retry_failed=True)
     assert again.status == "done"
     assert all(torch.equal(value, kept[name]) for name, value in weights(again).items())
 
 
 @pytest.mark.long
 def test_a_hanging_trial_ends_at_its_time_limit(root: Path) -> None:
-    (record,) = run_plan(plan(root, "hanging", "hang"), root=root, device="cpu", timeout_s=12)
+    (record,) = run_plan(plan(root, "hanging", "hang"), root=root, timeout_s=12)
     assert (record.status, record.reason) == ("timeout", "took longer than its limit of 12 s")
     assert not list(record.folder.glob("status.json"))
 
@@ -132,12 +133,11 @@ def test_a_set_that_cannot_be_made_ends_the_making_of_the_others(
 
 def test_jobs_and_devices_are_chosen_by_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "cores", lambda: 4)
-    assert choose_jobs(1, "cpu", 9) == (1, 4)
-    assert choose_jobs(3, "cpu", 9) == (3, 1)
-    assert choose_jobs("auto", "cuda", 9) == (1, 4)
-    count, threads = choose_jobs("auto", "cpu", 9)
-    assert 1 <= count <= 4 and threads == 4 // count
-    assert choose_jobs(8, "cpu", 2) == (2, 2)
+    assert choose_jobs(1, "cpu", 9) == 1
+    assert choose_jobs(3, "cpu", 9) == 3
+    assert choose_jobs("auto", "cuda", 9) == 1
+    assert 1 <= choose_jobs("auto", "cpu", 9) <= 4
+    assert choose_jobs(8, "cpu", 2) == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == "cpu"
     with pytest.raises(EnvironmentProblem, match="no usable CUDA device"):

@@ -17,7 +17,7 @@ from trouble_plans import checkpoints, command, pid_of, plan, until, weights
 
 from harness.execute import Interruption, run_plan
 from harness.execute.child import MOST_WAITING, WAITED
-from harness.records import Ledger, Record
+from harness.ledger.records import Ledger, Record
 
 pytestmark = pytest.mark.usefixtures("one_core", "trouble")
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_core", "trouble")
 @pytest.fixture(scope="module")
 def whole(root: Path) -> dict[str, torch.Tensor]:
     """Final weights of the trial `slow` of 60 steps when nothing happens to it."""
-    (record,) = run_plan(plan(root, "whole", "slow", steps=60), root=root, device="cpu")
+    (record,) = run_plan(plan(root, "whole", "slow", steps=60), root=root)
     assert record.status == "done", record.log_tail
     return weights(record)
 
@@ -46,7 +46,7 @@ def test_a_run_told_to_stop_leaves_a_checkpoint_at_once(root: Path) -> None:
     teller = threading.Thread(target=tell)
     teller.start()
     with pytest.raises(Interruption, match="the same command continues") as stop:
-        run_plan([trial], root=root, device="cpu")
+        run_plan([trial], root=root)
     assert time.monotonic() - sent[0] < 5
     teller.join()
     assert stop.value.signum == signal.SIGTERM
@@ -70,7 +70,7 @@ def test_a_terminated_command_ends_with_143_and_the_same_command_ends_as_if_noth
     assert "the same command continues" in told and "Traceback" not in told
     assert checkpoints(root, trial)
     assert Ledger(root / "ended").read(trial.name) is None
-    (record,) = run_plan([trial], root=root, device="cpu")
+    (record,) = run_plan([trial], root=root)
     assert record.resumed_from and record.resumed_from < 60
     assert record.cost["train_images_per_s"]["void"] == "resumed"
     assert same(record, whole)
@@ -86,7 +86,7 @@ def test_a_killed_trial_tried_again_ends_as_if_nothing_had_been(root: Path, whol
     assert process.returncode == 3, told
     failed = Ledger(root / "killed").read(trial.name)
     assert failed and failed.attempts == 1 and failed.reason == "the trial's process was killed by SIGKILL"
-    (record,) = run_plan([trial], root=root, device="cpu", retry_failed=True)
+    (record,) = run_plan([trial], root=root, retry_failed=True)
     assert record.attempts == 2 and record.resumed_from in (1, 20, 30, 40)
     assert same(record, whole)
 
@@ -108,7 +108,7 @@ def test_runs_killed_at_random_end_as_if_nothing_had_been(root: Path, whole: dic
                 os.kill(child, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-    (record,) = run_plan([trial], root=root, device="cpu", retry_failed=True)
+    (record,) = run_plan([trial], root=root, retry_failed=True)
     assert same(record, whole), record.log_tail
 
 

@@ -11,9 +11,9 @@ import pytest
 from command import called
 from fake_ledger import trial_name, write_ledger
 
-from harness import export
 from harness.errors import UsageError
-from harness.table import load
+from harness.ledger import export
+from harness.ledger.table import load
 
 
 @pytest.fixture(scope="module")

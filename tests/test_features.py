@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny_training import spec_of, store_in
 
-from harness import features, recognisers
-from harness.evaluation import reference_case
-from harness.score import score
-from harness.train import build_model
+from harness.options import build_model
+from harness.score import features, recognisers
+from harness.score.case import reference_case
+from harness.score.score import score
 
 CPU = torch.device("cpu")
 

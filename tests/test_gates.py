@@ -15,7 +15,7 @@ from tiny_training import spec_of
 import harness.claims
 from harness import registry
 from harness.bench.counts import count_step
-from harness.records import Ledger
+from harness.ledger.records import Ledger
 
 pytest_plugins = "pytester"
 

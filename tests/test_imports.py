@@ -37,9 +37,9 @@ def imports(file: Path) -> set[str]:
 
 
 def room(module: str) -> str:
-    """A sub-package of the harness is one room, a module is one, models and metrics are one each."""
+    """A folder of the harness is one room, a module beside the folders is one, models and metrics are one each."""
     parts = module.split(".")
-    return parts[0] if parts[0] != "harness" else ".".join(parts[:2])
+    return parts[1] if parts[0] == "harness" and len(parts) > 1 else parts[0]
 
 
 USES = {module_of(file): imports(file) for file in FILES if file != HOME / "harness" / "__init__.py"}
@@ -55,33 +55,61 @@ def test_no_two_rooms_import_each_other() -> None:
         pytest.fail(f"rooms import each other: {' -> '.join(error.args[1])}")
 
 
-ABOVE_TRAINING = {"suite", "matrix", "settings", "trial", "records", "execute", "report", "plan", "listing", "progress"}
-FORBIDDEN = {
-    "models": {"harness", "metrics"},
-    "metrics": {"harness"},
-    "harness.errors": {"harness", "models", "metrics"},
-    "harness.spec": {"harness", "models", "metrics"},
-    "harness.data": {"models", "metrics", "harness.train", "harness.registry"}
-    | {f"harness.{r}" for r in ABOVE_TRAINING},
-    "harness.train": {"metrics", "harness.score"} | {f"harness.{r}" for r in ABOVE_TRAINING},
-    "harness.score": {f"harness.{r}" for r in ABOVE_TRAINING},
-    "harness.records": {"models", "metrics", "harness.data", "harness.train", "harness.execute", "harness.report"},
-    "harness.report": {"models", "harness.train", "harness.execute"},
-    "harness.execute": {"harness.report", "harness.suite", "harness.plan"},
+GROUND = "errors files lock terminal"
+NAMES = f"{GROUND} registry plugins options"
+MAY = {  # a room, and what it may import besides itself; the rooms of a floor stand together, the lowest first
+    "models": "",
+    "metrics": "",
+    "errors": "",
+    "files": "errors",
+    "lock": "errors files",
+    "terminal": "errors",
+    "spec": "errors",
+    "source": "files",
+    "plugins": "errors",
+    "compute": "errors spec",
+    "registry": "errors plugins",
+    "options": "errors registry spec models",
+    "suite": f"{NAMES} spec ledger",
+    "data": f"{GROUND} spec source",
+    "train": f"{NAMES} spec compute data models",
+    "score": f"{NAMES} spec data models metrics",
+    "ledger": f"{GROUND} registry",
+    "trials": f"{NAMES} spec compute source suite data score ledger models",
+    "claims": f"{GROUND} registry ledger",
+    "execute": f"{NAMES} trials data train score ledger",
+    "report": f"{GROUND} ledger claims data",
+    "bench": f"{NAMES} spec compute suite execute data train score ledger models",
+    "gates": f"{GROUND} spec ledger claims bench",
 }
 
 
-@pytest.mark.parametrize("above", FORBIDDEN)
-def test_a_room_imports_nothing_above_it(above: str) -> None:
-    assert any(room(module) == above for module in USES)
+def test_every_room_has_a_row() -> None:
+    assert {room(module) for module in USES} - {"cli"} == set(MAY)
+
+
+@pytest.mark.parametrize("importer", MAY)
+def test_a_room_imports_only_what_its_row_allows(importer: str) -> None:
+    """The command line may import everything."""
     for module, used in USES.items():
-        if room(module) == above:
-            wrong = {
-                n
-                for n in used
-                if room(n) != above and (room(n) in FORBIDDEN[above] or n.split(".")[0] in FORBIDDEN[above])
-            }
-            assert not wrong, f"{module} imports {wrong}"
+        if room(module) == importer:
+            wrong = {name for name in used if room(name) not in {importer, *MAY[importer].split()}}
+            assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
+
+
+def test_no_row_allows_what_nobody_imports() -> None:
+    used = {(room(module), room(name)) for module, names in USES.items() for name in names}
+    allowed = {(importer, name) for importer, names in MAY.items() for name in names.split()}
+    assert {(importer, name) for importer, name in allowed - used if name not in NAMES.split()} == set()
+
+
+def test_no_private_name_crosses_rooms() -> None:
+    for file in FILES:
+        home = room(module_of(file))
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.module in MODULES and room(node.module) != home:
+                private = [alias.name for alias in node.names if alias.name.startswith("_")]
+                assert not private, f"{file}: {private} of {node.module}"
 
 
 def test_only_the_command_line_imports_the_command_line() -> None:

@@ -8,7 +8,7 @@ import torch
 from metric_faces import matched_case
 from tiny_training import spec_of, store_in
 
-from harness.evaluation import build_case
+from harness.score.case import build_case
 from metrics.style import EVALUATORS, colour, share_of
 from models.style import style
 from models.variants import grid

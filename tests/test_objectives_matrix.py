@@ -9,8 +9,11 @@ import pytest
 import torch
 from tiny_training import spec_of
 
-from harness import optimise, registry, terms, train
+from harness import registry
+from harness.options import build_model, known_options
 from harness.spec import Spec
+from harness.train import optimise, terms
+from harness.train.step import train_step
 from models.perceptual import Perceptual
 from models.pretrained import BadWeights
 
@@ -29,7 +32,7 @@ def offered(name: str) -> bool:
     check = getattr(entry.object, "preflight", None)
     try:
         if check:
-            check(registry.options(entry))
+            check(known_options(entry))
     except BadWeights:
         return False
     return True
@@ -39,7 +42,7 @@ def small(variant: str, loss: dict[str, Any]) -> Spec:
     """The smallest trial of a variant with the given losses."""
     needs = dict(NEEDS.get(variant, {}))
     size = needs.pop("size", 16)
-    known = registry.options(registry.get("variant", variant))
+    known = known_options(registry.get("variant", variant))
     options = {key: value for key, value in (SMALL | needs).items() if key in known}
     spec = spec_of(data={"size": size}, loss=loss, optim={"steps": 3, "batch": 2})
     return spec.model_copy(update={"model": type(spec.model)(variant=variant, **options)})
@@ -48,14 +51,14 @@ def small(variant: str, loss: dict[str, Any]) -> Spec:
 def three_steps(spec: Spec) -> list[dict[str, float]]:
     """The loss values of three steps on noise."""
     torch.manual_seed(0)
-    model = train.build_model(spec)
+    model = build_model(spec)
     made = terms.build_losses(spec, model)
     optimiser = optimise.build_optimiser(model, spec.optim, CPU, terms.networks(made))
     size, rows = spec.data.size, []
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for number in range(3):
         batch = {p: (torch.rand(2, 4, size, size), torch.rand(2, 4, size, size)) for p in ("src", "dst")}
-        values, norms = train._step(model, made, optimiser, batch, (number, 3), 1, "bf16", spec)
+        values, norms = train_step(model, made, optimiser, batch, (number, 3), 1, "bf16", spec)
         optimise.check_finite(values, norms, number)
         rows.append({name: float(value) for name, value in values.items()} | terms.logged(made))
     assert any(not torch.equal(before[name], p) for name, p in model.named_parameters())
@@ -67,7 +70,7 @@ def three_steps(spec: Spec) -> list[dict[str, float]]:
 def test_every_loss_alone_trains_every_variant(loss: str, variant: str) -> None:
     if not offered(loss):  # said before training, not in the middle of it
         with pytest.raises(BadWeights):
-            terms.build_losses(small(variant, {loss: 1.0}), train.build_model(small(variant, {"l1": 1.0})))
+            terms.build_losses(small(variant, {loss: 1.0}), build_model(small(variant, {"l1": 1.0})))
         return
     rows = three_steps(small(variant, {loss: {"weight": 1.0}}))
     assert all(math.isfinite(value) for row in rows for value in row.values())
@@ -76,7 +79,7 @@ def test_every_loss_alone_trains_every_variant(loss: str, variant: str) -> None:
 
 @pytest.mark.parametrize("variant", registry.entries("variant"))
 def test_every_variant_trains_with_all_losses_together(variant: str) -> None:
-    has_mask = "mask" in registry.options(registry.get("variant", variant))
+    has_mask = "mask" in known_options(registry.get("variant", variant))
     chosen = [name for name in LOSSES if offered(name) and (has_mask or name != "mask")]
     assert len(chosen) >= 12
     rows = three_steps(small(variant, {name: {"weight": 0.1} for name in chosen}))

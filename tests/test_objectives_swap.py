@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from harness.data.encoding import to_display
 from harness.data.store import open_store
 from harness.errors import EnvironmentProblem, UsageError
-from harness.weights import preflight
+from harness.score.weights import preflight
 from models.step import Step
 from models.swap_losses import Cycle, IdentityEmbedding, Landmark
 from models.swapper import PEOPLE, Latent

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from tiny_training import spec_of, store_in
 from torch import nn
 
-from harness import optimise, registry, train
+from harness import registry
+from harness.options import build_model
 from harness.spec import OptimSpec
+from harness.train import loop, optimise
 
 CPU = torch.device("cpu")
 MUON = {"algorithm": "muon", "muon_lr": 0.02}
@@ -44,7 +46,7 @@ def test_every_weight_belongs_to_one_part(variant: str, algorithm: str) -> None:
 
 
 def test_the_vae_branches_run_at_their_factor_in_both_parts() -> None:
-    model = train.build_model(spec_of(model={"width": 8, "channels": 8}))
+    model = build_model(spec_of(model={"width": 8, "channels": 8}))
     made = optimise.build_optimiser(model, optim_of(lr=1e-2), CPU)
     assert [group["base_lr"] for group in made.parts["adam"].param_groups] == [5e-3, 1e-2]
     assert [group["base_lr"] for group in made.parts["muon"].param_groups] == [0.01, 0.02]
@@ -96,16 +98,14 @@ def test_a_weight_without_a_gradient_stays_where_it_is() -> None:
 def test_a_resumed_run_with_muon_equals_the_uninterrupted_one(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     spec = spec_of(model={"width": 8, "channels": 8}, optim={"steps": 12, **MUON})
-    whole = train.train(spec, 0, store, CPU, tmp_path / "whole").model.state_dict()
-    with pytest.raises(train.Interrupted):
+    whole = loop.train(spec, 0, store, CPU, tmp_path / "whole").model.state_dict()
+    with pytest.raises(loop.Interrupted):
         calls = iter(range(100))
-        train.train(spec, 0, store, CPU, tmp_path / "parts", stop=lambda: next(calls) >= 6)
-    rest = train.train(spec, 0, store, CPU, tmp_path / "parts")
+        loop.train(spec, 0, store, CPU, tmp_path / "parts", stop=lambda: next(calls) >= 6)
+    rest = loop.train(spec, 0, store, CPU, tmp_path / "parts")
     assert rest.resumed_from == 7
     assert [name for name, value in rest.model.state_dict().items() if not torch.equal(value, whole[name])] == []
-    adam = train.train(
-        spec_of(model={"width": 8, "channels": 8}, optim={"steps": 12}), 0, store, CPU, tmp_path / "adam"
-    )
+    adam = loop.train(spec_of(model={"width": 8, "channels": 8}, optim={"steps": 12}), 0, store, CPU, tmp_path / "adam")
     weight = "head.mu.weight"
     assert not torch.equal(adam.model.state_dict()[weight], whole[weight])
 

@@ -39,7 +39,7 @@ def test_figures_are_written_with_their_interval_and_what_speaks_against_them(
     peers = {"images_per_s": {"ours": rate, "plain": rate}, "times_as_fast": {"plain": ratio}, "threads": 1,
              "steps_a_block": 5, "void": ["load 3 on 2 cores: others were computing"]}  # fmt: skip
     packed = {"images_per_s": {"2 jobs x 1 thread": 9.0}, "cores": 2, "jobs_are_better": ratio, "void": []}
-    part = {"score_of_training": 0.1, "previews_of_training": None, "bookkeeping_of_training": None}
+    part = {"score_of_training": 0.1, "previews_of_training": 0.03, "bookkeeping_of_training": 0.004}
     cell = {"trials": 3, "train_s": 40.0, "start_s": 5.0, **part}
     spent = {"cells": {"grid3": cell}, "all": cell, "suite": "bottleneck", "scale": "quick", "jobs": 2}
     arm = {"kernel_images_per_s": rate, "loop_images_per_s": rate, "mfu": 0.45}
@@ -56,7 +56,7 @@ def test_figures_are_written_with_their_interval_and_what_speaks_against_them(
                      "| ours | 0.05 | 0.06 |",
                      "| 0 | plain | 400 | 200 | 1.50 | 3.00 (2.50 to 3.50) |",
                      "| 1 | plain | 400 | more | 1.50 | none |",
-                     "| grid3 | 3 | 40 | 10 |", "| 256 | 32 | LPIPS compiled | 100 | 100 |",
+                     "| grid3 | 3 | 40 | 10 | 3 | 0.4 |", "| 256 | 32 | LPIPS compiled | 100 | 100 |",
                      "batch halved"):  # fmt: skip
         assert expected in page, expected
     (tmp_path / "gpu-report-1.json").write_text(json.dumps({**gpu, "measured_a_gpu": False}))

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.usefixtures("trouble")
 def test_the_source_of_a_plugin_is_part_of_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (before,) = plan(tmp_path, "digest", "none")
     file = tmp_path / "trouble.py"
-    file.write_text(PLUGIN.read_text() + "\n# changed\n")
+    file.write_text(PLUGIN.read_text() + "\nCHANGED = True  # and a comment would not count\n")
     monkeypatch.setattr(registry, "_added", {})
     monkeypatch.setattr(registry, "_plugins", [])
     registry.load_plugin(file)
     registry.load_plugin(file)
-    assert registry.plugins() == (file.resolve(),)
+    assert registry.loaded_plugins() == (file.resolve(),)
     assert registry.get("loss", "trouble").file == file
     (after,) = plan(tmp_path, "digest", "none")
     assert after.digest != before.digest and after.score_digest == before.score_digest
@@ -47,7 +47,7 @@ def test_a_wrong_plugin_is_told_in_words_and_leaves_nothing_registered(
             registry.load_plugin(tmp_path / name)
     with pytest.raises(UsageError, match=r"absent\.py: there is no such Python file"):
         registry.load_plugin(tmp_path / "absent.py")
-    assert registry._added == {} and registry.plugins() == ()
+    assert registry._added == {} and registry.loaded_plugins() == ()
 
 
 def test_tables_of_a_plugin_are_registered_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from harness.ledger.progress import Progress, duration, headline, rows, time_left
 from harness.lock import claim_trial
-from harness.progress import Progress, duration, headline, rows, time_left
 
 PLAN = [{"name": f"grid{g}-s0-aaaaaaaa", "label": f"grid{g}", "seed": 0} for g in (3, 4, 5)]
 

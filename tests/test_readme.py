@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import registry, suite, trial
+from harness import registry
+from harness.suite import suite
+from harness.trials import trial
 
 HOME = Path(__file__).resolve().parent.parent
 README = (HOME / "README.md").read_text(encoding="utf-8")

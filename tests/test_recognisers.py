@@ -8,11 +8,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from harness import cli_recognisers, recognisers
+from harness.cli.recognisers import app
 from harness.data.encoding import to_display
 from harness.data.faces import IDENTITY_INDEX, LANDMARKS, POSE, identity_split, render, sample_identities, sample_poses
 from harness.errors import CheckFailed, EnvironmentProblem
-from harness.recogniser_data import degrade, mirror, people_pool
+from harness.score import recognisers
+from harness.score.recogniser_data import degrade, mirror, people_pool
 from models.recognise import WEIGHTS, WeightsError, load, read_record
 
 WHICH = ("judge", "trainer", "regressor")
@@ -136,10 +137,10 @@ def test_twenty_steps_lower_the_loss_and_leave_a_loadable_pair_of_files(which, t
 
 
 def test_check_command_prints_the_figures_and_ends_with_1_below_the_floor(tmp_path, monkeypatch):
-    good = CliRunner().invoke(cli_recognisers.app, ["check", "--which", "judge", "--people", "12"])
+    good = CliRunner().invoke(app, ["check", "--which", "judge", "--people", "12"])
     assert good.exit_code == 0 and "degraded" in good.stdout
     monkeypatch.setattr(recognisers, "AUC_FLOOR", 1.1)
-    bad = CliRunner().invoke(cli_recognisers.app, ["check", "--which", "judge", "--people", "12"])
+    bad = CliRunner().invoke(app, ["check", "--which", "judge", "--people", "12"])
     assert isinstance(bad.exception, CheckFailed) and bad.exception.code == 1
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.atomic import write_atomic
 from harness.errors import EnvironmentProblem, UsageError
+from harness.files import write_atomic
+from harness.ledger.records import Ledger, Record, inside, ledgers
 from harness.lock import Busy, claim_trial, held
-from harness.records import Ledger, Record, inside, ledgers
 
 
 def record(name: str = "grid3-s0-aaaaaaaa", **changes: object) -> Record:

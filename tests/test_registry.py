@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 import harness
 from harness import registry
 from harness.errors import UsageError
+from harness.options import check_options, known_options
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def test_shipped_parts_are_found_with_their_origin_and_description() -> None:
 def test_every_shipped_option_has_a_checkable_default() -> None:
     for kind in ("variant", "loss"):
         for entry in registry.entries(kind).values():
-            defaults = {name: value for name, value in registry.options(entry).items() if value is not ...}
-            assert set(registry.check_options(entry, {})) == set(defaults), entry.origin
+            defaults = {name: value for name, value in known_options(entry).items() if value is not ...}
+            assert set(check_options(entry, {})) == set(defaults), entry.origin
 
 
 def test_decorators_register_and_a_collision_names_both_origins(empty: None) -> None:
@@ -80,8 +81,8 @@ def test_options_are_checked_against_the_signature() -> None:
         """A builder."""
 
     entry = registry._entry("variant", "x", build)
-    assert registry.options(entry) == {"required": ..., "rate": 1.0, "sizes": (1, 2)}
-    assert registry.check_options(entry, {"required": 3, "sizes": [4, 5]}) == {
+    assert known_options(entry) == {"required": ..., "rate": 1.0, "sizes": (1, 2)}
+    assert check_options(entry, {"required": 3, "sizes": [4, 5]}) == {
         "required": 3,
         "rate": 1.0,
         "sizes": [4, 5],
@@ -95,7 +96,7 @@ def test_options_are_checked_against_the_signature() -> None:
     ]
     for values in wrong:
         with pytest.raises(ValidationError):
-            registry.check_options(entry, values)
+            check_options(entry, values)
 
 
 def test_a_builder_with_free_keywords_is_refused() -> None:
@@ -103,7 +104,7 @@ def test_a_builder_with_free_keywords_is_refused() -> None:
         """Cannot be checked."""
 
     with pytest.raises(UsageError, match="'anything'"):
-        registry.options(registry._entry("variant", "x", build))
+        known_options(registry._entry("variant", "x", build))
 
 
 class Point:
@@ -124,7 +125,7 @@ def test_other_peoples_modules_come_in_by_entry_point(monkeypatch: pytest.Monkey
     module.VARIANTS = {"theirs": tiny_suite.build}  # type: ignore[attr-defined]
     point = Point(ImportError("no such thing") if broken else module)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == "faceswap_bench" else [])
-    registry._discovered.cache_clear()
+    registry._shipped.cache_clear()
     try:
         if broken:
             with pytest.raises(UsageError, match=r"the plugin 'theirs'.*fails to load"):
@@ -132,4 +133,4 @@ def test_other_peoples_modules_come_in_by_entry_point(monkeypatch: pytest.Monkey
         else:
             assert registry.get("variant", "theirs").object is tiny_suite.build
     finally:
-        registry._discovered.cache_clear()
+        registry._shipped.cache_clear()

@@ -14,16 +14,16 @@ import pytest
 from fake_ledger import CLAIMS, GRIDS, trial_name, write_ledger
 
 from harness.errors import UsageError
-from harness.records import Ledger
+from harness.ledger.records import Ledger
+from harness.ledger.table import load
+from harness.ledger.wording import label, number
 from harness.report import build, curves, summary
 from harness.report.answer import answer
-from harness.report.load import load
 from harness.report.markdown import escape
 from harness.report.numbers import Numbers
 from harness.report.page import factor_names, html, policy
 from harness.report.tables import decision
 from harness.report.validity import validity
-from harness.report.wording import label, number
 
 
 @pytest.fixture(scope="module")

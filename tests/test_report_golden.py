@@ -26,7 +26,7 @@ def test_the_golden_ledger_gives_the_committed_bytes(name: str, tmp_path: Path) 
 
 
 def test_one_changed_score_changes_both(tmp_path: Path) -> None:
-    from harness.records import sha256_of
+    from harness.files import hash_of
 
     copy = tmp_path / "ledger"
     shutil.copytree(GOLDEN / "ledger", copy)
@@ -34,7 +34,7 @@ def test_one_changed_score_changes_both(tmp_path: Path) -> None:
     record = json.loads(path.read_bytes())
     record.pop("sha256")
     record["scores"]["kl_nats"]["mean"] += 100.0
-    path.write_text(json.dumps({**record, "sha256": sha256_of(record)}))
+    path.write_text(json.dumps({**record, "sha256": hash_of(record)}))
     for written in build([copy], tmp_path / "out", {"md", "csv"}):
         assert written.read_bytes() != (GOLDEN / written.name).read_bytes()
 

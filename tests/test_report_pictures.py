@@ -10,8 +10,8 @@ import pytest
 from fake_ledger import trial_name, write_ledger
 from PIL import Image
 
+from harness.ledger.table import load
 from harness.report import closer, figures, pictures
-from harness.report.load import load
 from harness.report.numbers import Numbers
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from harness import stats
-from harness.transition import STEP, transition_fit
+from harness.claims import stats
+from harness.claims.transition import STEP, transition_fit
 
 CELLS = np.array([9.0, 16.0, 25.0, 36.0, 49.0])
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from harness import registry
 from harness.errors import HarnessError, UsageError
-from harness.suite import from_document, load
-from harness.trial import trials
-from harness.yamlfile import MAX_BYTES, parse
+from harness.suite.suite import from_document, load
+from harness.suite.yamlfile import MAX_BYTES, parse
+from harness.trials.trial import trials
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import tiny_suite
 
-from harness import registry, suite
+from harness import registry
 from harness.errors import UsageError
-from harness.settings import from_options
-from harness.suite import choose_scale, find, from_document, load
-from harness.trial import trials
-from harness.yamlfile import parse
+from harness.suite import suite
+from harness.suite.settings import from_options
+from harness.suite.suite import choose_scale, find, from_document, load
+from harness.suite.yamlfile import parse
+from harness.trials.trial import matching, trials
 
 
 @pytest.fixture(autouse=True)
@@ -237,10 +238,10 @@ def test_labels_can_be_renamed_and_stay_unique() -> None:
 
 def test_only_selects_by_label_or_label_and_seed() -> None:
     found = loaded(tiny_suite.TEXT)
-    assert [t.label for t in trials(found, "quick", only="grid5")] == ["grid5", "grid5"]
-    assert [(t.label, t.seed) for t in trials(found, "quick", only="*-s1")] == [("grid3", 1), ("grid5", 1)]
+    assert [t.label for t in matching(trials(found, "quick"), "grid5")] == ["grid5", "grid5"]
+    assert [(t.label, t.seed) for t in matching(trials(found, "quick"), "*-s1")] == [("grid3", 1), ("grid5", 1)]
     with pytest.raises(UsageError, match="no trial matches"):
-        trials(found, "quick", only="grid4")
+        matching(trials(found, "quick"), "grid4")
 
 
 def test_claims_change_no_digest() -> None:

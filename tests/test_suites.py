@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.suite import load
-from harness.trial import trials
+from harness.suite.suite import load
+from harness.trials.trial import trials
 
 FILES = sorted((Path(__file__).parent.parent / "suites").glob("*.yaml"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import math
 from collections.abc import Callable
@@ -11,13 +12,19 @@ from typing import Any
 import pytest
 import torch
 from tiny_training import spec_of, store_in
-from torch import Tensor, nn
 
-from harness import optimise, registry, train
+from harness import registry
+from harness.compute import Compute
 from harness.data.batches import BatchSource
 from harness.data.store import FaceStore
 from harness.data.streams import stream_seed
+from harness.options import build_model
+from harness.score.pictures import Preview
 from harness.spec import OptimSpec, Spec
+from harness.train import loop, optimise
+from harness.train import step as train_steps
+from harness.train.step import forward
+from harness.train.terms import build_losses
 from models.swapper import Swapper
 
 CPU = torch.device("cpu")
@@ -28,8 +35,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
     return store_in(tmp_path_factory.mktemp("root"))
 
 
-def run(spec: Spec, store: FaceStore, folder: Path, **options: Any) -> train.Trained:
-    return train.train(spec, 0, store, CPU, folder, **options)
+def run(spec: Spec, store: FaceStore, folder: Path, **options: Any) -> loop.Trained:
+    return loop.train(spec, 0, store, CPU, folder, look=Preview(store, spec, folder, CPU), **options)
 
 
 def after(count: int) -> Callable[[], bool]:
@@ -56,8 +63,8 @@ def test_one_adam_with_groups_equals_three_adams(store: FaceStore, tmp_path: Pat
     spec = spec_of(model={"norm": "none"}, optim={"steps": 5, "schedule": "constant", "clip": clip, "lr": 3e-3})
     found = run(spec, store, tmp_path).model
     torch.manual_seed(stream_seed(0, "init", 0))
-    model = train.build_model(spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    terms = train.build_losses(spec, model)
+    model = build_model(spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    terms = build_losses(spec, model)
     lr, betas = 3e-3, spec.optim.betas
     encoder = [{"params": model.encoder.parameters()}, {"params": model.head.parameters(), "lr": lr / 2}]
     adams = [torch.optim.Adam(encoder, lr=lr, betas=betas, fused=False)]
@@ -66,7 +73,7 @@ def test_one_adam_with_groups_equals_three_adams(store: FaceStore, tmp_path: Pat
     clipped = False
     for number in range(5):
         torch.manual_seed(stream_seed(0, "init", number + 1))
-        step = train.forward(model, source.at(number), (number, 5), "fp32")
+        step = forward(model, source.at(number), (number, 5), "fp32")
         sum(weight * term(step) for _, weight, term in terms).backward()  # type: ignore[union-attr]
         networks = [[*model.encoder.parameters(), *model.head.parameters()]]
         for network in networks + [list(d.parameters()) for d in model.decoders.values()]:
@@ -92,7 +99,7 @@ def test_resumed_run_equals_uninterrupted_run(store: FaceStore, tmp_path: Path, 
     at = (3, 9, 22)  # 40 samples and batches of 6: each lies within an epoch; before and after a block of 20 steps
     last = 0
     for step in at:
-        with pytest.raises(train.Interrupted, match=f"stopped after step {step} of 25"):
+        with pytest.raises(loop.Interrupted, match=f"stopped after step {step} of 25"):
             run(spec, store, tmp_path / "parts", stop=after(step - last))
         last = step
     rest = run(spec, store, tmp_path / "parts")
@@ -114,7 +121,7 @@ def test_a_finished_run_called_again_trains_nothing(store: FaceStore, tmp_path: 
 def test_a_damaged_checkpoint_is_passed_over_and_told(store: FaceStore, tmp_path: Path) -> None:
     whole = run(spec_of(), store, tmp_path / "whole")
     for step in (3, 5):
-        with pytest.raises(train.Interrupted):
+        with pytest.raises(loop.Interrupted):
             run(spec_of(), store, tmp_path / "parts", stop=after(step - (3 if step == 5 else 0)))
     newest = tmp_path / "parts" / "checkpoint" / "step-000000005.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
@@ -145,7 +152,7 @@ def test_a_poisoned_batch_ends_in_divergence_that_names_step_and_term(
         return batch
 
     monkeypatch.setattr(BatchSource, "at", poisoned)
-    with pytest.raises(train.Interrupted):
+    with pytest.raises(loop.Interrupted):
         run(spec_of(), store, tmp_path, stop=after(3))
     with pytest.raises(optimise.Diverged, match=r"at step 4: loss term l1"):
         run(spec_of(), store, tmp_path)
@@ -160,7 +167,7 @@ PLAIN = {"model": {"norm": "none", "vae": False}, "loss": {"l1": 1.0, "latent_po
 def starve(monkeypatch: pytest.MonkeyPatch, fits: int, at: int = 2) -> list[int]:
     """From step `at` on, an encoder pass over more than `fits` images of each person is out of memory."""
     sizes: list[int] = []
-    whole = train.forward
+    whole = train_steps.forward
 
     def forward(model: Swapper, batch: Any, when: tuple[int, int], *how: str) -> Any:
         count = len(batch["src"][0])
@@ -169,7 +176,7 @@ def starve(monkeypatch: pytest.MonkeyPatch, fits: int, at: int = 2) -> list[int]
         sizes.append(count)
         return whole(model, batch, when, *how)
 
-    monkeypatch.setattr(train, "forward", forward)
+    monkeypatch.setattr(train_steps, "forward", forward)
     return sizes
 
 
@@ -193,7 +200,7 @@ def test_out_of_memory_with_a_single_image_is_the_end(
     store: FaceStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starve(monkeypatch, fits=0)
-    with pytest.raises(train.OutOfMemory, match="one image of each person does not fit"):
+    with pytest.raises(loop.OutOfMemory, match="one image of each person does not fit"):
         run(spec_of(**PLAIN), store, tmp_path)
 
 
@@ -214,46 +221,56 @@ def test_history_tells_the_rate_of_the_body_and_the_vae_branches_run_at_half(sto
     assert [row["lr"] for row in rows] == pytest.approx(
         [1e-2 * 0.5 * (1 + math.cos(math.pi * (row["step"] - 1) / 4)) for row in rows]
     )
-    model = train.build_model(spec_of())
+    model = build_model(spec_of())
     groups = optimise.build_optimiser(model, spec_of().optim, CPU).param_groups
     assert [group["base_lr"] for group in groups] == [5e-3, 1e-2]
 
 
 def test_steps_come_from_epochs_when_they_are_not_given() -> None:
-    assert train.total_steps(spec_of(optim={"steps": None, "epochs": 3}), 7) == 21
-    assert train.total_steps(spec_of(), 7) == 8
+    assert loop.total_steps(spec_of(optim={"steps": None, "epochs": 3}), 7) == 21
+    assert loop.total_steps(spec_of(), 7) == 8
 
 
 def test_terms_without_weight_are_not_computed() -> None:
     spec = spec_of(loss={"l1": 1.0, "kl": 0.0})
-    assert [name for name, _, _ in train.build_losses(spec, train.build_model(spec))] == ["l1"]
+    assert [name for name, _, _ in build_losses(spec, build_model(spec))] == ["l1"]
 
 
 def test_bf16_changes_little_and_leaves_weights_in_fp32(store: FaceStore, tmp_path: Path) -> None:
-    precise = run(spec_of(optim={"steps": 3}), store, tmp_path / "a")
-    coarse = run(spec_of(optim={"steps": 3, "precision": "bf16"}), store, tmp_path / "b")
-    assert (precise.precision, coarse.precision) == ("fp32", "bf16")
+    run(spec_of(optim={"steps": 3}), store, tmp_path / "a")
+    coarse = run(spec_of(optim={"steps": 3}), store, tmp_path / "b", compute=Compute(precision="bf16"))
     assert {p.dtype for p in coarse.model.parameters()} == {torch.float32}
     a, b = (history_of(tmp_path / name)[0]["loss"]["l1"] for name in "ab")
     assert a != b and a == pytest.approx(b, rel=0.02)
 
 
-def test_the_precision_probe_leaves_the_model_as_it_was(store: FaceStore) -> None:
-    spec = spec_of(optim={"precision": "auto"})
-    torch.manual_seed(0)
-    model: nn.Module = train.build_model(spec)
-    before: dict[str, Tensor] = {k: v.clone() for k, v in model.state_dict().items()}
-    source = BatchSource(store, spec.data, 6, 0, CPU)
-    assert train.choose_precision(spec.optim, model, source, train.build_losses(spec, model), CPU) in ("fp32", "bf16")  # type: ignore[arg-type]
-    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
-    assert all(p.grad is None for p in model.parameters())
+def test_a_checkpoint_of_another_compute_is_passed_over(store: FaceStore, tmp_path: Path) -> None:
+    with pytest.raises(loop.Interrupted):
+        run(spec_of(), store, tmp_path, stop=after(3))
+    threads = torch.get_num_threads()
+    other = run(spec_of(), store, tmp_path, compute=Compute(threads=2))
+    torch.set_num_threads(threads)
+    assert other.resumed_from is None and "another device, precision or number of threads" in other.notes[0]
 
 
-def test_the_loop_is_short_and_knows_no_variant() -> None:
-    text = Path(train.__file__).read_text()
-    assert len(text.splitlines()) < 250
-    import ast
+def test_the_loop_sets_the_threads_of_its_compute(store: FaceStore, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    run(spec_of(optim={"steps": 1}), store, tmp_path)
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
 
+
+def test_a_look_changes_nothing_that_training_depends_on(store: FaceStore, tmp_path: Path) -> None:
+    looked_at = run(spec_of(), store, tmp_path / "look")
+    alone = loop.train(spec_of(), 0, store, CPU, tmp_path / "alone")
+    assert_equal(looked_at.model, alone.model)
+    assert looked_at.own_s["previews"] > 0 == alone.own_s["previews"]
+    assert looked_at.own_s["checkpoints"] > 0 < alone.own_s["reports"]
+
+
+def test_the_loop_knows_no_variant_and_no_loss() -> None:
+    text = Path(loop.__file__).read_text() + Path(train_steps.__file__).read_text()
     words = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
     words |= {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     assert not words & (set(registry.entries("variant")) | set(registry.entries("loss")))

@@ -13,8 +13,11 @@ from test_train import CPU, after, assert_equal, history_of, run
 from tiny_training import spec_of, store_in
 from torch import Tensor, nn
 
-from harness import optimise, terms, train
 from harness.data.store import FaceStore
+from harness.options import build_model
+from harness.train import checkpoint, loop, optimise, terms
+from harness.train import step as step_module
+from harness.train.step import train_step
 from models.adversarial import AdversarialIdentity
 from models.step import Step
 
@@ -35,7 +38,7 @@ def test_resumed_run_equals_uninterrupted_run_with_networks_of_losses(store: Fac
     whole = run(spec, store, tmp_path / "whole")
     last = 0
     for step in (1, 6):  # after 1 neither network has learned yet: Adam has no moments of them
-        with pytest.raises(train.Interrupted):
+        with pytest.raises(loop.Interrupted):
             run(spec, store, tmp_path / "parts", stop=after(step - last))
         last = step
     rest = run(spec, store, tmp_path / "parts")
@@ -43,7 +46,7 @@ def test_resumed_run_equals_uninterrupted_run_with_networks_of_losses(store: Fac
     assert_equal(whole.model, rest.model)
     rows = history_of(tmp_path / "parts")
     assert rows == history_of(tmp_path / "whole")
-    kept = [train.checkpoint.load(tmp_path / name / "checkpoint") for name in ("whole", "parts")]
+    kept = [checkpoint.load(tmp_path / name / "checkpoint") for name in ("whole", "parts")]
     assert kept[0] is not None and kept[1] is not None
     ours, theirs = kept[0].tensors, kept[1].tensors
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -69,9 +72,9 @@ def test_history_tells_a_networks_objective_and_log_and_keeps_them_out_of_the_to
 def test_a_network_of_a_loss_has_its_own_rate_and_leaves_the_models_start_alone() -> None:
     plain, spec = spec_of(), spec_of(loss=CRITICS)
     torch.manual_seed(0)
-    alone = train.build_model(plain)
+    alone = build_model(plain)
     torch.manual_seed(0)
-    model = train.build_model(spec)
+    model = build_model(spec)
     critics = terms.networks(terms.build_losses(spec, model))
     assert_equal(alone, model)
     groups = optimise.build_optimiser(model, spec.optim, CPU, critics).param_groups
@@ -84,7 +87,7 @@ def step_once(model: nn.Module, made: list, spec: Any, number: int = 5) -> dict[
     batch = {p: (torch.rand(6, 4, 16, 16, generator=noise),) * 2 for p in ("src", "dst")}
     optimiser = optimise.build_optimiser(model, spec.optim, CPU, terms.networks(made))  # type: ignore[arg-type]
     torch.manual_seed(1)
-    return train._step(model, made, optimiser, batch, (number, 8), 1, "fp32", spec)[1]  # type: ignore[arg-type]
+    return train_step(model, made, optimiser, batch, (number, 8), 1, "fp32", spec)[1]  # type: ignore[arg-type]
 
 
 def test_a_networks_learning_does_not_move_the_swapper_in_its_step() -> None:
@@ -98,7 +101,7 @@ def test_a_networks_learning_does_not_move_the_swapper_in_its_step() -> None:
     found = []
     for extra in (False, True):
         torch.manual_seed(0)
-        model = train.build_model(spec)
+        model = build_model(spec)
         made = terms.build_losses(spec, model)
         if extra:
             silent = Silent(width=8)
@@ -116,7 +119,7 @@ def test_a_networks_learning_does_not_move_the_swapper_in_its_step() -> None:
 def test_the_gradient_of_a_network_is_clipped_on_its_own(clip: float, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_of(loss=CRITICS, optim={"clip": clip})
     torch.manual_seed(0)
-    model = train.build_model(spec)
+    model = build_model(spec)
     made = terms.build_losses(spec, model)
     seen: dict[str, float] = {}
 
@@ -155,7 +158,7 @@ def test_a_network_that_is_not_finite_ends_in_divergence_named_by_its_term(
 
 def test_a_step_in_which_every_term_rests_changes_nothing() -> None:
     spec = spec_of(loss={"cycle": {"weight": 1.0, "start": 0.9}}, model={"norm": "none"})
-    model = train.build_model(spec)
+    model = build_model(spec)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert step_once(model, terms.build_losses(spec, model), spec, number=0) == {}
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -166,7 +169,7 @@ def test_an_attempt_without_memory_leaves_no_trace_in_batch_norm(
 ) -> None:
     """A failure after the whole forward pass, then the same in two parts, equals two parts from the beginning."""
     spec = spec_of(optim={"steps": 1}, loss={"l1": 1.0})
-    found, whole = [], train.forward
+    found, whole = [], step_module.forward
     for fails in (True, False):
         calls: list[int] = []
 
@@ -178,7 +181,7 @@ def test_an_attempt_without_memory_leaves_no_trace_in_batch_norm(
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return step
 
-        monkeypatch.setattr(train, "forward", forward)
+        monkeypatch.setattr(step_module, "forward", forward)
         found.append(run(spec, store, tmp_path / str(fails)).model)
         assert calls == [6, 3, 3]
     assert_equal(*found)
@@ -187,4 +190,4 @@ def test_an_attempt_without_memory_leaves_no_trace_in_batch_norm(
 def test_a_loss_that_does_not_suit_the_model_is_told_when_it_is_made() -> None:
     spec = spec_of(loss={"l1": 1.0, "mask": 1.0})
     with pytest.raises(ValueError, match="predicts no mask"):
-        terms.build_losses(spec, train.build_model(spec))
+        terms.build_losses(spec, build_model(spec))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from harness import trend
+from harness.claims import trend
 
 
 @pytest.mark.parametrize(("n", "k"), [(3, 3), (3, 5), (6, 4)])

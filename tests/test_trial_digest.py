@@ -12,22 +12,17 @@ import tiny_suite
 import torch
 
 from harness import registry
-from harness.settings import from_options
+from harness.compute import Compute
+from harness.files import HOME
+from harness.source import code_hash, first_party
 from harness.spec import Spec
-from harness.suite import HOME, from_document
-from harness.trial import (
-    Trial,
-    _Hashes,
-    code_hash,
-    digest,
-    first_party,
-    parameters,
-    resolved_pair,
-    score_digest,
-    trials,
-)
-from harness.yamlfile import parse
+from harness.suite.settings import from_options
+from harness.suite.suite import from_document
+from harness.suite.yamlfile import parse
+from harness.trials.digest import Hashes, digest, score_digest
+from harness.trials.trial import Trial, parameters, resolved_pair, trials
 
+CPU = Compute()
 MODEL = {"variant": "tiny-test", "grid": 3, "flag": True, "text": "a"}
 SPEC = Spec.model_validate({"model": MODEL, "loss": {"l1": 1.0, "kl": {"weight": 0.2, "ramp": 0.5}}})
 
@@ -78,7 +73,7 @@ def perturbed(path: tuple[Any, ...]) -> Spec:
 def test_every_field_of_the_spec_changes_the_digest(path: tuple[Any, ...]) -> None:
     other = perturbed(path)
     assert other != SPEC
-    assert digest(other, 0, "data", "code") != digest(SPEC, 0, "data", "code")
+    assert digest(other, 0, "data", "code", CPU) != digest(SPEC, 0, "data", "code", CPU)
 
 
 def test_every_field_is_perturbed_somewhere() -> None:
@@ -89,9 +84,17 @@ def test_every_field_is_perturbed_somewhere() -> None:
 
 
 def test_seed_data_and_code_change_the_digest_and_repetition_does_not() -> None:
-    base = digest(SPEC, 0, "data", "code")
-    assert base == digest(SPEC.model_copy(deep=True), 0, "data", "code")
-    assert len({base, digest(SPEC, 1, "data", "code"), digest(SPEC, 0, "d", "code"), digest(SPEC, 0, "data", "c")}) == 4
+    base = digest(SPEC, 0, "data", "code", CPU)
+    assert base == digest(SPEC.model_copy(deep=True), 0, "data", "code", CPU)
+    others = [(1, "data", "code", CPU), (0, "d", "code", CPU), (0, "data", "c", CPU)]
+    assert len({base, *(digest(SPEC, *other) for other in others)}) == 4
+
+
+def test_what_computes_a_trial_is_part_of_its_digest_as_far_as_it_decides_bits() -> None:
+    kinds = [CPU, Compute(threads=2), Compute(precision="bf16"), Compute(device="cuda")]
+    assert len({digest(SPEC, 0, "data", "code", kind) for kind in kinds}) == 4
+    one, many = (digest(SPEC, 0, "data", "code", Compute("cuda", "bf16", n)) for n in (1, 16))
+    assert one == many
 
 
 def test_an_own_folder_counts_by_content_and_not_by_path() -> None:
@@ -99,8 +102,8 @@ def test_an_own_folder_counts_by_content_and_not_by_path() -> None:
         Spec.model_validate({**SPEC.model_dump(), "data": {**SPEC.data.model_dump(), "source": source}})
         for source in ("/a/faces", "/b/faces")
     )
-    assert digest(one, 0, "same", "code") == digest(two, 0, "same", "code")
-    assert digest(one, 0, "same", "code") != digest(one, 0, "other", "code")
+    assert digest(one, 0, "same", "code", CPU) == digest(two, 0, "same", "code", CPU)
+    assert digest(one, 0, "same", "code", CPU) != digest(one, 0, "other", "code", CPU)
     assert resolved_pair(one.data, 5) == (one.data, "own")
 
 
@@ -127,36 +130,89 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def touch(file: Path, text: str = "\nEDITED = True\n") -> None:
-    file.write_text(file.read_text() + text)
+SPEC_OF_GRID = Spec.model_validate({"model": {"variant": "grid"}, "loss": {"l1": 1.0, "kl": 0.2}})
 
 
-def training_code(home: Path) -> str:
-    roots = [home / "harness" / "train.py", *(home / "harness" / "data").rglob("*.py"), home / "models" / "variants.py"]
-    return code_hash(roots, home)
+def codes(home: Path) -> tuple[str, str]:
+    """What the digests of training and of scoring see of the code under `home`."""
+    spec = SPEC_OF_GRID
+    entries = [registry.get("variant", "grid"), registry.get("loss", "l1"), registry.get("loss", "kl")]
+    hashes = Hashes(home)
+    roots = [home / entry.file.relative_to(HOME) for entry in entries]
+    training = code_hash(
+        [home / "harness" / "train" / "loop.py", home / "harness" / "data" / "store.py", *roots],
+        home,
+        without=hashes.silent,
+    )
+    assert home != HOME or training == hashes.training(spec)
+    return training, hashes.scoring(())
 
 
-@pytest.mark.parametrize(
-    ("file", "changes"),
-    [
-        ("harness/train.py", True),
-        ("harness/spec.py", True),
-        ("harness/data/augment.py", True),
-        ("models/variants.py", True),
-        ("models/upsample.py", True),  # reached through variants -> decoder
-        ("models/__init__.py", True),
-        ("harness/cli.py", False),
-        ("harness/records.py", False),
-        ("harness/progress.py", False),
-    ],
-)
-def test_an_edit_changes_the_digest_exactly_where_training_uses_the_source(
-    home: Path, file: str, changes: bool
+def edited(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_the_codes_are_those_of_the_product() -> None:
+    codes(HOME)
+
+
+EDITS = [
+    # file, old, new, changes training, changes scoring
+    ("harness/train/loop.py", "BLOCK = 20", "BLOCK = 21", True, False),
+    ("harness/train/step.py", "objective.backward()", "(2 * objective).backward()", True, False),
+    ("models/losses.py", "(alpha > 0.9).to", "(alpha > 0.8).to", True, None),
+    ("models/upsample.py", "\n\n\nclass", "\n\n\nEDITED = True\n\n\nclass", True, None),
+    ("harness/data/augment.py", "import torch\n", "import torch\n\nEDITED = True\n", True, False),
+    ("harness/data/faces/render.py", "\n\n\n", "\n\n\nEDITED = True\n\n\n", True, None),
+    ("metrics/identity.py", "\n\n\n", "\n\n\nEDITED = True\n\n\n", False, None),
+    ("harness/score/score.py", "LADDER_PAIRS = 32", "LADDER_PAIRS = 33", False, True),
+    ("harness/score/pictures.py", "PAIRS = 32", "PAIRS = 33", False, True),
+    # comments, docstrings, messages, and rooms that decide no number
+    ("harness/train/loop.py", "# Draw the batch", "# Take the batch", False, False),
+    ("harness/train/loop.py", "The training loop: one for every", "The loop that serves every", False, False),
+    ("harness/train/loop.py", "one image of each person does not", "a pair does not", False, False),
+    ("harness/score/score.py", "Scoring: a trained", "A trained", False, False),
+    ("harness/registry.py", "cutoff=0.5", "cutoff=0.6", False, False),
+    ("harness/errors.py", "code = 2", "code = 9", False, False),
+    ("harness/spec.py", "chance of each", "the chance of each", False, False),
+    ("harness/cli/app.py", "Where to train", "The place", False, False),
+    ("harness/ledger/records.py", "SCHEMA_VERSION = 1", "SCHEMA_VERSION = 2", False, False),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "trains", "scores"), EDITS)
+def test_an_edit_outdates_exactly_what_it_can_change(
+    home: Path, file: str, old: str, new: str, trains: bool, scores: bool | None
 ) -> None:
-    before = training_code(home)
-    assert before == training_code(home)
-    touch(home / file)
-    assert (training_code(home) != before) is changes
+    before = codes(home)
+    assert before == codes(home)
+    edited(home / file, old, new)
+    after = codes(home)
+    assert (after[0] != before[0]) is trains
+    assert scores is None or (after[1] != before[1]) is scores
+
+
+def test_a_renamed_file_outdates_nothing(home: Path) -> None:
+    before = codes(home)
+    (home / "harness" / "train" / "terms.py").rename(home / "harness" / "train" / "objective.py")
+    for file in (home / "harness" / "train").glob("*.py"):
+        file.write_text(file.read_text().replace("harness.train.terms", "harness.train.objective"))
+    assert codes(home) == before
+
+
+def test_a_name_taken_from_another_file_is_another_meaning(tmp_path: Path) -> None:
+    package = tmp_path / "models"
+    package.mkdir()
+    for name, text in {"__init__": "", "a": "def f(): return 1\n", "b": "def f(): return 2\n"}.items():
+        (package / f"{name}.py").write_text(text)
+    user = package / "user.py"
+    found = []
+    for first, second in ("ab", "ba"):
+        user.write_text(f"from models.{first} import f\nfrom models.{second} import f as g\n")
+        found.append(code_hash([user], tmp_path))
+    assert found[0] != found[1]
 
 
 def test_relative_and_nested_imports_are_followed(tmp_path: Path) -> None:
@@ -179,10 +235,10 @@ def test_relative_and_nested_imports_are_followed(tmp_path: Path) -> None:
 
 def test_shipped_weights_count_for_the_scores(home: Path) -> None:
     weights = home / "models" / "weights" / "judge.safetensors"
-    before = _Hashes(home).scoring(())
-    assert before == _Hashes(home).scoring(())
+    before = Hashes(home).scoring(())
+    assert before == Hashes(home).scoring(())
     weights.write_bytes(b"others")
-    assert _Hashes(home).scoring(()) != before
+    assert Hashes(home).scoring(()) != before
 
 
 def test_a_trial_survives_the_way_to_its_process(monkeypatch: pytest.MonkeyPatch) -> None:

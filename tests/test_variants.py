@@ -9,7 +9,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import anatomy, listing, registry
+from harness import registry
+from harness.cli import listing
+from harness.options import known_options
+from models import anatomy
 from models.sharing import embedding, liae, trunk
 from models.swapper import PEOPLE, Swapper
 from models.variants import dense, grid, pooled, reference
@@ -22,7 +25,7 @@ EXISTS = {"reference": [(64, {"stages": 2}), (128, {"stages": 3}), (128, {"stage
 
 def built(name: str, size: int, **options: Any) -> Swapper:
     entry = registry.get("variant", name)
-    small = {key: value for key, value in SMALL.items() if key in registry.options(entry)}
+    small = {key: value for key, value in SMALL.items() if key in known_options(entry)}
     torch.manual_seed(0)
     return entry.object(size=size, **small | options)
 

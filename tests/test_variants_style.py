@@ -121,7 +121,7 @@ def test_a_picture_depends_on_the_latent_in_every_layer_and_starts_from_a_consta
 
 
 def test_the_arithmetic_is_near_that_of_the_grid_family() -> None:
-    from harness.anatomy import anatomy
+    from models.anatomy import anatomy
 
     ratio = anatomy(style, 64)["flops"] / anatomy(grid, 64)["flops"]
     assert 0.7 < ratio < 1.4

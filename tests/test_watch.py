@@ -14,7 +14,7 @@ from command import called
 from fake_ledger import trial_name, write_ledger
 
 from harness.errors import UsageError
-from harness.watch import follow, newest_preview, state
+from harness.ledger.watch import follow, newest_preview, state
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ import tiny_suite
 import torch
 import weight_files
 
-from harness import registry, weights
+from harness import registry
 from harness.errors import EnvironmentProblem, UsageError
-from harness.settings import from_options
+from harness.score import weights
 from harness.spec import Spec
-from harness.suite import HOME, from_document
-from harness.trial import trials
-from harness.yamlfile import parse
+from harness.suite.settings import from_options
+from harness.suite.suite import HOME, from_document
+from harness.suite.yamlfile import parse
+from harness.trials.trial import trials
 from models import photographs
 from models.lpips import LPIPS
 from models.pretrained import FILES

@@ -11,8 +11,10 @@ import command
 import pytest
 import torch
 
-from harness import registry, suite, trial
+from harness import registry
 from harness.errors import HarnessError, UsageError
+from harness.suite import suite
+from harness.trials import trial
 from metrics.case import Case
 from models.swapper import Swapper
 from models.variants import grid

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from safetensors.torch import load as load_tensors
 
-from harness.records import Record
-from harness.suite import load
-from harness.trial import Trial, trials
+from harness.ledger.records import Record
+from harness.suite.suite import load
+from harness.trials.trial import Trial, trials
 
 PLUGIN = Path(__file__).with_name("trouble.py")
 TEXT = """\

@@ -27,7 +27,7 @@ def cold_start(spec: Any, device: str, threads: int, precision: str, timeout_s: 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "spec.json"
         file.write_text(
-            json.dumps({"spec": spec.model_dump(mode="json"), "plugins": list(map(str, registry.plugins()))})
+            json.dumps({"spec": spec.model_dump(mode="json"), "plugins": list(map(str, registry.loaded_plugins()))})
         )
         command = [sys.executable, "-m", "harness.bench.cold", str(file), device, str(threads), precision]
         paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]

@@ -17,20 +17,20 @@ from typing import Any
 
 import torch
 
-from harness import environment
 from harness.bench import energy, perceptual
 from harness.bench.counts import count_step
 from harness.bench.loop import LoopArm
-from harness.bench.measure import SCHEMA_VERSION, _block, _rates
+from harness.bench.measure import SCHEMA_VERSION, block_of, rates_of
 from harness.bench.peak import matmul_flops
 from harness.bench.step import StepArm, synchronise
 from harness.bench.timing import Summary, Watch, interleaved
 from harness.data import batches
 from harness.data.store import open_store
-from harness.memory import keep_freed_memory
-from harness.settings import from_options, resolve
+from harness.execute.memory import keep_freed_memory
+from harness.ledger import environment
 from harness.spec import Spec
-from harness.yamlfile import Where
+from harness.suite.settings import from_options, resolve
+from harness.suite.yamlfile import Where
 
 SIZES, BATCH, MINUTES = (256, 512), 32, 10.0
 REFERENCE = (  # the suites' paper scale: the topology and the objective of the source, without its perceptual term
@@ -162,13 +162,13 @@ def _kernels(
         if waits:
             found["notes"].append(f"{name}: the step waits for the device: {waits[0]}")
     with Watch(torch.get_num_threads(), cuda) as watch:
-        times = interleaved({name: _block(arm, steps, device) for name, arm in arms.items()}, blocks)
+        times = interleaved({name: block_of(arm, steps, device) for name, arm in arms.items()}, blocks)
         joules = {name: _joules(arm, steps, device) for name, arm in arms.items()}
     found["void"] += watch.void(times)
     for name, arm in arms.items():
         seconds, row = Summary.of(times[name]).median / steps, found["arms"][name]
         flops, mine = counted(specs[name], record["precision"]), counted(specs[PLAIN], record["precision"])
-        row["kernel_images_per_s"] = _rates(times[name], arm.images * steps)
+        row["kernel_images_per_s"] = rates_of(times[name], arm.images * steps)
         row |= {"step_ms": round(1e3 * seconds, 3), "tflop_a_step": round(flops / 1e12, 4)}
         row["mfu"] = round(flops / seconds / record["peak_flops"], 4)
         row["mfu_without_perceptual"] = round(mine / seconds / record["peak_flops"], 4)
@@ -197,7 +197,7 @@ def _loops(
     if _misses(device) > misses:
         found["void"].append("the training loop fell back to a smaller micro-batch")
     for name, values in times.items():
-        found["arms"][name]["loop_images_per_s"] = _rates(values, 2 * specs[PLAIN].optim.batch * steps)
+        found["arms"][name]["loop_images_per_s"] = rates_of(values, 2 * specs[PLAIN].optim.batch * steps)
 
 
 def counted(spec: Spec, precision: str) -> int:
@@ -238,7 +238,7 @@ def _joules(arm: StepArm, steps: int, device: torch.device) -> float | None:
     before = energy.joules() if device.type == "cuda" else None
     if before is None:
         return None
-    _block(arm, 4 * steps, device)()
+    block_of(arm, 4 * steps, device)()
     return round(((energy.joules() or before) - before) / (4 * steps * arm.images), 4)
 
 

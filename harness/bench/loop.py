@@ -1,6 +1,6 @@
 """The real training loop, advanced a block of steps at a time, so that several of them can take turns in one process.
 
-`harness.train.train` runs as it does in a trial: batches, augmentation, losses, clipping, history, previews,
+`harness.train.loop.train` runs as it does in a trial: batches, augmentation, losses, clipping, history, previews,
 checkpoints. It sits in a thread of its own and is held at its own question "shall I stop?".
 """
 
@@ -14,9 +14,11 @@ from typing import Self
 
 import torch
 
+from harness.compute import choose_compute
 from harness.data.store import FaceStore
+from harness.score.pictures import Preview
 from harness.spec import Spec
-from harness.train import Interrupted, Trained, train
+from harness.train.loop import Interrupted, Trained, train
 
 
 class LoopArm:
@@ -30,7 +32,7 @@ class LoopArm:
         self, spec: Spec, seed: int, store: FaceStore, device: torch.device, folder: Path, threads: int | None = None
     ):
         self.spec, self.seed, self.store, self.device, self.folder = spec, seed, store, device, folder
-        self.threads = threads or torch.get_num_threads()
+        self.compute = choose_compute(spec, device.type, threads or torch.get_num_threads())
         self.seconds_to_first = 0.0
         self.trained: Trained | None = None
         self._allowed = self._done = 0
@@ -86,9 +88,12 @@ class LoopArm:
             return self._closing
 
     def _train(self) -> None:
-        torch.set_num_threads(self.threads)  # OpenMP keeps the number thread by thread
         try:
-            self.trained = train(self.spec, self.seed, self.store, self.device, self.folder, stop=self._ask)
+            look = Preview(self.store, self.spec, self.folder, self.device)
+            self.trained = train(
+                self.spec, self.seed, self.store, self.device, self.folder,
+                compute=self.compute, look=look, stop=self._ask,
+            )  # fmt: skip
         except Interrupted:
             pass
         except BaseException as error:  # handed to whoever waits for the steps

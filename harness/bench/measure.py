@@ -11,18 +11,18 @@ from typing import Any
 
 import torch
 
-from harness import environment
-from harness.atomic import write_json
 from harness.bench import energy
 from harness.bench.cold import cold_start
 from harness.bench.counts import count_step
 from harness.bench.loop import LoopArm
 from harness.bench.peak import matmul_flops
-from harness.bench.step import StepArm, latency, precision_of, synchronise
+from harness.bench.step import StepArm, latency, synchronise
 from harness.bench.timing import Summary, Watch, interleaved, ratio_of
+from harness.compute import choose_compute
 from harness.data.store import open_store
-from harness.memory import keep_freed_memory
-from harness.records import sha256_of
+from harness.execute.memory import keep_freed_memory
+from harness.files import hash_of, write_json
+from harness.ledger import environment
 from harness.spec import Spec
 
 SCHEMA_VERSION = 1
@@ -46,7 +46,7 @@ def bench(
     """
     keep_freed_memory()
     threads = torch.get_num_threads()
-    precision = {name: precision_of(spec, device) for name, spec in specs.items()}
+    precision = {name: choose_compute(spec, device.type).precision for name, spec in specs.items()}
     peaks = {kind: matmul_flops(kind, device) for kind in ("bf16", "fp32")}
     say("kernels")
     arms, joules, memory = {}, {}, {}
@@ -59,10 +59,10 @@ def bench(
         synchronise(device)
         memory[name] = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
     with Watch(threads, device.type == "cuda") as watch:
-        kernel = interleaved({name: _block(arm, steps, device) for name, arm in arms.items()}, blocks)
+        kernel = interleaved({name: block_of(arm, steps, device) for name, arm in arms.items()}, blocks)
         for name, arm in arms.items():
             if (before := energy.joules()) is not None:
-                _block(arm, 4 * steps, device)()
+                block_of(arm, 4 * steps, device)()
                 joules[name] = ((energy.joules() or before) - before) / (4 * steps * arm.images)
     void = watch.void(kernel)
     loops: dict[str, list[float]] = {}
@@ -90,8 +90,8 @@ def bench(
         rows[name] = {
             "spec": spec.model_dump(mode="json"),
             "precision": precision[name],
-            "kernel_images_per_s": _rates(kernel[name], images * steps),
-            "loop_images_per_s": _rates(loops[name], images * steps) if loop else None,
+            "kernel_images_per_s": rates_of(kernel[name], images * steps),
+            "loop_images_per_s": rates_of(loops[name], images * steps) if loop else None,
             **latency(arms[name], device),
             "counts": counts.to_dict(),
             "step_ms": round(1e3 * seconds, 3),
@@ -119,7 +119,7 @@ def bench(
     }
 
 
-def _block(arm: StepArm, steps: int, device: torch.device) -> Callable[[], None]:
+def block_of(arm: StepArm, steps: int, device: torch.device) -> Callable[[], None]:
     def run() -> None:
         for _ in range(steps):
             arm()
@@ -128,7 +128,7 @@ def _block(arm: StepArm, steps: int, device: torch.device) -> Callable[[], None]
     return run
 
 
-def _rates(seconds: list[float], images: int) -> dict[str, float]:
+def rates_of(seconds: list[float], images: int) -> dict[str, float]:
     return Summary.of([images / s for s in seconds]).to_dict()
 
 
@@ -171,7 +171,7 @@ def table(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def save(record: Mapping[str, Any], root: Path) -> Path:
     """Write the record, under its hash, to root/bench/; returns the file."""
-    digest = sha256_of(record)
+    digest = hash_of(record)
     stamp = record["measured"].replace(":", "").replace("-", "")[:15].lower()
     file = root / "bench" / f"{record['kind']}-{stamp}-{digest[:8]}.json"
     write_json(file, {**record, "sha256": digest})

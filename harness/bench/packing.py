@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench.timing import Watch, paired, ratio_of
+from harness.compute import choose_compute
 from harness.errors import EnvironmentProblem
 from harness.spec import Spec
 
@@ -69,8 +70,8 @@ def measure(spec: Spec, root: Path, cores: int, blocks: int = 12, steps: int = 2
     Each of `blocks` pairs lets both ways train `cores` times `steps` steps: one trial does them all, or each of several
     its part at the same time. The order is A B, B A, ... Starting and the choice of precision are not in the clock.
     """
-    from harness import environment
     from harness.data.store import open_store
+    from harness.ledger import environment
 
     most = cores * steps * (blocks + WARMUP) + 4
     optim = spec.optim.model_copy(update={"steps": most, "warmup": 0, "precision": _settled(spec)})
@@ -125,11 +126,7 @@ def measure(spec: Spec, root: Path, cores: int, blocks: int = 12, steps: int = 2
 
 def _settled(spec: Spec) -> str:
     """One precision for all, so that both ways compute the same."""
-    import torch
-
-    from harness.bench.step import precision_of
-
-    return precision_of(spec, torch.device("cpu"))
+    return choose_compute(spec, "cpu").precision
 
 
 @contextlib.contextmanager
@@ -146,7 +143,7 @@ def _train(file: str, threads: int, root: str) -> None:
 
     from harness.bench.loop import LoopArm
     from harness.data.store import open_store
-    from harness.memory import keep_freed_memory
+    from harness.execute.memory import keep_freed_memory
 
     torch.set_num_threads(threads)
     keep_freed_memory()

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from harness.bench.timing import Summary
-from harness.optimise import build_optimiser
+from harness.options import build_model
 from harness.spec import Spec
-from harness.train import _step, build_losses, build_model, networks
+from harness.train.optimise import build_optimiser
+from harness.train.step import train_step
+from harness.train.terms import build_losses, networks
 from models.swapper import PEOPLE
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -43,7 +45,7 @@ class StepArm:
     def __call__(self) -> dict[str, Tensor]:
         at = (self.number, max(self.number + 1, self.spec.optim.steps or 1000))
         self.number += 1
-        values, _ = _step(self.model, self.terms, self.optimiser, self.batch, at, 1, self.precision, self.spec)
+        values, _ = train_step(self.model, self.terms, self.optimiser, self.batch, at, 1, self.precision, self.spec)
         return values
 
     @property
@@ -56,23 +58,6 @@ def synchronise(device: torch.device) -> None:
     """Wait until the device has done all that was issued."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def precision_of(spec: Spec, device: torch.device) -> str:
-    """`optim.precision`, "auto" settled by the time of a few steps (a GPU: bf16 where it can)."""
-    if spec.optim.precision != "auto":
-        return spec.optim.precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    best = {}
-    for precision in ("fp32", "bf16"):
-        arm = StepArm(spec, device, precision)
-        arm()
-        began = time.perf_counter()
-        for _ in range(3):
-            arm()
-        best[precision] = time.perf_counter() - began
-    return min(best, key=lambda name: best[name])
 
 
 @torch.no_grad()

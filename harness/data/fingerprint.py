@@ -12,6 +12,8 @@ from typing import Any
 
 from harness.data.decode import file_sha256
 from harness.data.listing import Listing, list_folder
+from harness.files import hash_of
+from harness.source import code_hash
 from harness.spec import DataSpec
 
 PAIR_CYCLE = ("far", "mid", "near")  # replicate k of `pair: cycle` uses PAIR_CYCLE[k % 3]
@@ -28,9 +30,8 @@ def data_fingerprint(data: DataSpec, seed: int) -> str:
     """
     if data.source == "builtin":
         here = Path(__file__).parent
-        sources = [*sorted((here / "faces").glob("*.py")), here / "frames.py"]
-        code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources}
-        return _hash({"kind": "builtin", "generation": generation(data, seed), "code": code})
+        code = code_hash([*sorted((here / "faces").glob("*.py")), here / "frames.py"])
+        return hash_of({"kind": "builtin", "generation": generation(data, seed), "code": code})
     listing = list_folder(Path(data.source))
     return folder_fingerprint(listing, folder_hashes(listing))
 
@@ -50,7 +51,7 @@ def generation(data: DataSpec, seed: int) -> dict[str, Any]:
 
 def folder_fingerprint(listing: Listing, hashes: dict[str, str]) -> str:
     """The fingerprint of a folder whose files have these SHA-256."""
-    return _hash({"kind": "folder", "files": hashes, "manifest": listing.manifest})
+    return hash_of({"kind": "folder", "files": hashes, "manifest": listing.manifest})
 
 
 def folder_hashes(listing: Listing) -> dict[str, str]:
@@ -89,7 +90,3 @@ def folder_hashes(listing: Listing) -> dict[str, str]:
 def _cache_file(folder: Path) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "faceswap-bench" / f"hashes-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.json"
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -18,6 +17,7 @@ import numpy as np
 from harness.data.decode import decode_files, file_sha256
 from harness.data.exr import Alpha
 from harness.data.listing import EVALUATION, PEOPLE, Listing
+from harness.files import hash_of
 
 PACK_VERSION = 1
 Pack = tuple[dict[str, Any], dict[str, np.ndarray]]  # the record, and the arrays by name
@@ -156,4 +156,4 @@ def _map(path: Path) -> np.ndarray:
 
 def _record_hash(record: dict[str, Any]) -> str:
     rest = {key: value for key, value in record.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hash_of(rest)

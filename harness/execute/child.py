@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.records import Record
-    from harness.trial import Trial
+    from harness.ledger.records import Record
+    from harness.trials.trial import Trial
 
 BUSY, STOPPED = 75, 143
 WAITED = "others were computing, and the trial had to wait for its core"
@@ -37,7 +37,7 @@ class Heartbeat:
         self.first_step: int | None = None
 
     def __call__(self, phase: str = "train", **values: Any) -> None:
-        from harness.atomic import write_json
+        from harness.files import write_json
 
         now = time.monotonic()
         if phase == "train" and now - self.last < 1.0:
@@ -59,9 +59,9 @@ def run_trial(job: dict[str, Any]) -> int:
     """Run the trial of a job description to its record; returns the exit status."""
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     from harness import registry
+    from harness.ledger.records import Ledger, Record
     from harness.lock import Busy, claim_trial
-    from harness.records import Ledger, Record
-    from harness.trial import Trial
+    from harness.trials.trial import Trial
 
     trial, root = Trial.from_dict(job["trial"]), Path(job["root"])
     ledger = Ledger(root / trial.suite)
@@ -116,8 +116,8 @@ class Stopped(Exception):
 
 
 def _status_of(error: Exception) -> str:
-    from harness.optimise import Diverged
-    from harness.train import OutOfMemory
+    from harness.train.loop import OutOfMemory
+    from harness.train.optimise import Diverged
 
     return "diverged" if isinstance(error, Diverged) else "oom" if isinstance(error, OutOfMemory) else "failed"
 
@@ -127,12 +127,15 @@ def _train_and_score(
 ) -> Record:
     import torch
 
-    torch.set_num_threads(job["threads"])
-    from harness import environment, score
-    from harness.checkpoint import read_weights, write_weights
+    torch.set_num_threads(trial.compute.threads)
     from harness.data.store import open_store
-    from harness.memory import keep_freed_memory
-    from harness.train import Interrupted, build_model, train
+    from harness.execute.memory import keep_freed_memory
+    from harness.ledger import environment
+    from harness.options import build_model
+    from harness.score import score
+    from harness.score.pictures import Preview
+    from harness.train.checkpoint import read_weights, write_weights
+    from harness.train.loop import Interrupted, train
 
     keep_freed_memory()
     device = torch.device(job["device"])
@@ -142,30 +145,35 @@ def _train_and_score(
     if kept:
         model = build_model(trial.spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.load_state_dict(read_weights(weights, kept["weights_sha256"]))
-        cost, resumed, precision = kept, record.resumed_from, kept["precision"]
+        cost, resumed = kept, record.resumed_from
     else:
         clock, waited = time.monotonic(), _waited_for_a_core()
         try:
             with _asked_to_stop() as stop:
-                trained = train(trial.spec, trial.seed, store, device, folder, beat, stop)
+                look = Preview(store, trial.spec, folder, device)
+                trained = train(
+                    trial.spec, trial.seed, store, device, folder,
+                    compute=trial.compute, look=look, report=beat, stop=stop,
+                )  # fmt: skip
         except Interrupted as stopped:
             print(stopped)
             raise Stopped from stopped
         waited = (_waited_for_a_core() - waited) / (time.monotonic() - clock)
         for note in trained.notes:
             print(note)
-        model, resumed, precision = trained.model, trained.resumed_from, trained.precision
+        model, resumed = trained.model, trained.resumed_from
         void = "resumed" if resumed else "smaller micro-batch" if trained.micro_batch else None
         void = void or ("shares its GPU" if device.type == "cuda" and job["jobs"] > 1 else None)
         if waited > MOST_WAITING:
             void = void or WAITED
         cost = {
-            **score.cost(model, trial.spec, device, precision),
+            **score.cost(model, trial.spec, device, trial.compute.precision),
             "weights_sha256": write_weights(weights, model.state_dict()),
             "train_images_per_s": {**score.spread(trained.images_per_s), "void": void},
-            "precision": precision, "steps": trained.steps, "batch": trial.spec.optim.batch, "notes": trained.notes,
-            "threads": job["threads"], "jobs": job["jobs"], "device": str(device), "waited_for_core": round(waited, 3),
-            "wall_s": {"train": round(trained.seconds, 2)},
+            "precision": trial.compute.precision, "threads": trial.compute.threads, "device": str(device),
+            "steps": trained.steps, "batch": trial.spec.optim.batch, "notes": trained.notes,
+            "jobs": job["jobs"], "waited_for_core": round(waited, 3),
+            "wall_s": {"train": round(trained.seconds, 2)} | {k: round(v, 3) for k, v in trained.own_s.items()},
         }  # fmt: skip
     beat("score")
     clock = time.monotonic()
@@ -177,7 +185,7 @@ def _train_and_score(
     # A new scoring of kept weights leaves the total of the run that trained them.
     cost["wall_s"] = {"total": round(ended - began, 2), **cost["wall_s"], "score": round(ended - clock, 2)}
     cost["peak_memory_mb"] = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    from harness.records import Ledger
+    from harness.ledger.records import Ledger
 
     Ledger(root / trial.suite).write_values(trial.name, found.values)
     done = replace(

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.atomic import write_json
-from harness.errors import EnvironmentProblem, UsageError
 from harness.execute.child import BUSY, log_tail
+from harness.files import write_json
+from harness.ledger.records import Ledger, Record
 from harness.lock import held
-from harness.records import Ledger, Record
-from harness.trial import Trial
+from harness.trials.trial import Trial
 
 TIME_LIMIT_S = {"quick": 3600.0, "standard": 6 * 3600.0, "paper": 72 * 3600.0}
 STALL_S = 900.0  # without a heartbeat for this long a trial counts as hung
@@ -51,8 +50,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose_jobs(jobs: int | str, device: str, pending: int) -> tuple[int, int]:
-    """(trials at once, threads each).
+def choose_jobs(jobs: int | str, device: str, pending: int) -> int:
+    """Trials at once; how many threads each has was settled when they were planned.
 
     "auto" on a CPU: one single-threaded trial a core, while memory lasts: several small trials finish more than one on
     all cores (`harness bench --packing` measures it); on a GPU one at a time, so that its throughput figure stands.
@@ -64,21 +63,7 @@ def choose_jobs(jobs: int | str, device: str, pending: int) -> tuple[int, int]:
     else:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**33
         count = max(1, min(cores(), int(memory // MEMORY_A_TRIAL)))
-    count = max(1, min(count, pending or 1))
-    return count, max(1, cores() // count)
-
-
-def choose_device(device: str) -> str:
-    """`auto` is cuda where there is one, else cpu. EnvironmentProblem when cuda is asked for and absent."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise EnvironmentProblem(f"--device {device}: this machine has no usable CUDA device. Use --device cpu")
-    if device not in ("cpu", "cuda"):
-        raise UsageError(f"--device {device}: expected auto, cpu or cuda")
-    return device
+    return max(1, min(count, pending or 1))
 
 
 def is_done(record: Record | None, trial: Trial, retry_failed: bool) -> bool:
@@ -95,7 +80,6 @@ def run_plan(
     *,
     root: Path,
     jobs: int | str = "auto",
-    device: str = "auto",
     retry_failed: bool = False,
     timeout_s: float | None = None,
 ) -> list[Record]:
@@ -105,12 +89,12 @@ def run_plan(
     that a missing folder or too few readable files ends the run before it begins. Raises Interruption after SIGINT or
     SIGTERM, once the children have written their checkpoints.
     """
-    device = choose_device(device)
     ledger = Ledger(root / trials[0].suite)
     waiting = [t for t in trials if not is_done(ledger.read(t.name), t, retry_failed)]
-    count, threads = choose_jobs(jobs, device, len(waiting))
-    setting = {"root": str(root), "device": device, "threads": threads, "jobs": count}
-    setting["plugins"] = [str(file) for file in registry.plugins()]
+    device = trials[0].compute.device
+    count = choose_jobs(jobs, device, len(waiting))
+    setting: dict[str, Any] = {"root": str(root), "device": device, "jobs": count}
+    setting["plugins"] = [str(file) for file in registry.loaded_plugins()]
     prepare(waiting, root)
     running: list[_Running] = []
     with _signals() as caught:
@@ -195,7 +179,8 @@ def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
     job = folder / "job.json"
     write_json(job, {"trial": trial.to_dict(), "attempts": attempts, "rescore": rescore, **setting})
     (folder / "status.json").unlink(missing_ok=True)
-    env = {**os.environ, "OMP_NUM_THREADS": str(setting["threads"]), "MKL_NUM_THREADS": str(setting["threads"])}
+    threads = str(trial.compute.threads)
+    env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     with open(folder / "log.txt", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.execute", str(job)],

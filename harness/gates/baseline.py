@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.atomic import write_json
+from harness.files import write_json
 
 SCHEMA_VERSION = 1
 Lines = list[tuple[str, str]]

@@ -12,9 +12,9 @@ import pytest
 from harness.gates.baseline import Lines
 
 if TYPE_CHECKING:
-    from harness.claims import Verdict
-    from harness.stats import Interval
-    from harness.table import Table
+    from harness.claims.stats import Interval
+    from harness.claims.verdict import Verdict
+    from harness.ledger.table import Table
 
 
 class ResultGate:
@@ -39,7 +39,7 @@ class ResultGate:
     def table(self) -> Table:
         """The ledger, read once. The test fails when there is none."""
         from harness.errors import HarnessError
-        from harness.table import load
+        from harness.ledger.table import load
 
         if self.folder is None:
             pytest.fail("gate: no ledger. Give --gate-ledger results/SUITE, or gate_ledger in pytest's ini", False)
@@ -55,7 +55,7 @@ class ResultGate:
 
     def claim(self, id: str) -> ClaimGate:
         """A claim of the suite, by its id."""
-        from harness.claims import judge
+        from harness.claims.verdict import judge
 
         self._used = True
         verdicts = {verdict.id: verdict for verdict in judge(self.table)}
@@ -104,8 +104,8 @@ class MetricGate:
 
         Pass or fail when the 95 % interval of the difference lies wholly on one side of `by`; else inconclusive.
         """
-        from harness import stats
-        from harness.wording import label
+        from harness.claims import stats
+        from harness.ledger.wording import label
 
         direction = label(self.name).direction
         if direction == "none":
@@ -124,7 +124,7 @@ class MetricGate:
         self.gate.say(outcome, text)
 
     def _absolute(self, value: float, word: str, sign: int) -> None:
-        from harness import stats
+        from harness.claims import stats
 
         groups = list(self.gate.groups(self.name, self.variant).values())
         interval = stats.mean_interval(groups, stats.generator("gate", self.name, self.variant))

@@ -20,7 +20,7 @@ def build(
     Each folder (results/<suite>, with plan.json) gets its files inside itself, or in ``out`` (in ``out``/<folder name>
     when there are several). UsageError on an unknown format or a folder without a plan.
     """
-    from harness.report.load import load
+    from harness.ledger.table import load
     from harness.report.numbers import Numbers
 
     wanted = list(dict.fromkeys(formats))
@@ -46,7 +46,7 @@ def summary(folder: Path, most: int = 4) -> list[dict[str, Any]]:
     Keys: variant, cells, n ("3" or "2 of 3"), each metric's title (mean and 95 % interval), and after the first metric
     "to baseline" (paired difference and its interval).
     """
-    from harness.report.load import load
+    from harness.ledger.table import load
     from harness.report.numbers import Numbers
     from harness.report.tables import decision
 
@@ -64,7 +64,7 @@ def summary(folder: Path, most: int = 4) -> list[dict[str, Any]]:
 
 def outcome(folder: Path) -> dict[str, str]:
     """How a suite came out, in words: {"trials": "15 of 15 trials", "claims": "2 supported, 1 refuted"}."""
-    from harness.report.load import load
+    from harness.ledger.table import load
     from harness.report.numbers import Numbers
     from harness.report.verdicts import lines, tally
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from harness.report.load import Table, Variant
+from harness.claims.transition import TransitionFit, transition_fit
+from harness.ledger.table import Table, Variant
+from harness.ledger.wording import count, label, number
 from harness.report.numbers import REFERENCES, Difference, Numbers
-from harness.report.wording import count, label, number
-from harness.transition import TransitionFit, transition_fit
 
 LEAKAGE = ("leak_gap", "identity_variance_share", "swap_error", "identity_transfer")
 

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from harness.claims.transition import TransitionFit
+from harness.ledger.wording import label
 from harness.report.figures import SIZE, short, slug, style
 from harness.report.numbers import Numbers
 from harness.report.svg import INK, drawing, to_svg
-from harness.report.wording import label
-from harness.transition import TransitionFit
 
 
 def training(numbers: Numbers, key: str, title: str, replicates: bool = True) -> str:

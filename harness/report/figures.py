@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from harness.ledger.table import Variant
+from harness.ledger.wording import label
 from harness.report.answer import by_cells
-from harness.report.load import Variant
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.svg import INK, MUTED, drawing, to_svg
-from harness.report.wording import label
 
 COLOURS = ("#3578b9", "#c4652a", "#2b8f6c", "#a8558f", "#9a8330", "#7465c4", "#b8474f", "#4c8d9c")  # 3:1 on both papers
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")

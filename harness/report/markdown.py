@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
+from harness.ledger.wording import label
 from harness.report import tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
 from harness.report.page import METHOD, SIGNS, is_synthetic, scale
 from harness.report.validity import validity
-from harness.report.wording import label
 
 
 def escape(text: object) -> str:

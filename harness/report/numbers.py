@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness import stats
-from harness.report.load import Array, Key, Table, Variant
-from harness.report.wording import HEADLINES, label
-from harness.stats import Interval, SignFlip
+from harness.claims import stats
+from harness.claims.stats import Interval, SignFlip
+from harness.ledger.table import Array, Key, Table, Variant
+from harness.ledger.wording import HEADLINES, label
 
 NOTHING = Interval(math.nan, math.nan, math.nan, 0, 0)
 REFERENCES = {

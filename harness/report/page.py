@@ -12,11 +12,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.ledger.wording import label
 from harness.report import closer, curves, figures, pictures, tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
 from harness.report.validity import validity
-from harness.report.wording import label
 
 HERE = Path(__file__).parent
 SIGNS = {"good": ("✓", "in order"), "note": ("○", "to note"), "bad": ("✕", "not in order")}

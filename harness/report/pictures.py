@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from harness.ledger.table import Key, Table, Trial
 from harness.report import closer
-from harness.report.load import Key, Table, Trial
 
 COLUMNS = ("src", "src rec", "src→dst", "dst→src", "dst rec", "dst")
 MEANING = (

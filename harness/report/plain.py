@@ -7,12 +7,12 @@ import math
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from harness.ledger.wording import label
 from harness.report import verdicts
 from harness.report.answer import answer, fit_transition
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.tables import cell, decision, failures
 from harness.report.validity import validity
-from harness.report.wording import label
 
 SCHEMA_VERSION = 1
 

@@ -6,10 +6,10 @@ import csv
 import io
 import math
 
+from harness.ledger.wording import label
 from harness.report import verdicts
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.tables import cell
-from harness.report.wording import label
 
 HEAD = (
     *("suite", "scale", "kind", "variant", "cells", "metric", "unit", "direction"),

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from harness.claims.stats import Interval
+from harness.claims.transition import TransitionFit
+from harness.ledger.table import Table, Variant
+from harness.ledger.wording import Label, label, number
 from harness.report.answer import flatten
-from harness.report.load import Table, Variant
 from harness.report.numbers import REFERENCES, Difference, Numbers
-from harness.report.wording import Label, label, number
-from harness.stats import Interval
-from harness.transition import TransitionFit
 
 SEEN = "‡ marks a grid that is there: above 3 dB, and above twice the data's own floor where that is known."
 MARK = {"better": "▲", "worse": "▼", "higher": "▲", "lower": "▼", "no clear difference": "≈"}

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report.load import Table
+from harness.ledger.table import Table
+from harness.ledger.wording import count, label, number
 from harness.report.numbers import Numbers
-from harness.report.wording import count, label, number
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.claim_words import figure, title
+from harness.claims.words import figure, title
+from harness.ledger.wording import number
 from harness.report.numbers import Numbers
-from harness.report.wording import number
 
 if TYPE_CHECKING:
-    from harness.claims import Part, Verdict
+    from harness.claims.verdict import Part, Verdict
 
 SIGNS = {"supported": "✓", "refuted": "✕", "undecided": "○"}
 STATES = {"supported": "good", "refuted": "bad", "undecided": "note"}
@@ -36,7 +36,7 @@ def judged(numbers: Numbers) -> list[Verdict]:
     """The verdicts of the plan's claims, in the plan's order; none when it states none."""
     if not numbers.table.plan.get("claims"):
         return []
-    from harness.claims import judge
+    from harness.claims.verdict import judge
 
     return list(judge(numbers.table))
 

@@ -18,15 +18,16 @@ from pathlib import Path
 
 import torch
 
-from harness import environment, suite
 from harness.bench.loop import LoopArm
 from harness.bench.timing import Summary, Watch, interleaved, ratio_of
 from harness.data.fingerprint import data_fingerprint
 from harness.data.store import open_store
-from harness.memory import keep_freed_memory
-from harness.preview import evaluation_images, outputs
-from harness.train import build_model
-from harness.trial import trials
+from harness.execute.memory import keep_freed_memory
+from harness.ledger import environment
+from harness.options import build_model
+from harness.score.pictures import evaluation_images, outputs
+from harness.suite import suite
+from harness.trials.trial import matching, trials
 
 from .plain_loop import PlainLoop
 
@@ -39,7 +40,7 @@ PARTS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)  # of the plain loop's 
 
 def suite_spec(seed=0, **changes):
     """The 3x3 cell of the bottleneck suite at quick scale; `changes` to sections by keyword."""
-    spec = trials(suite.load(suite.find("bottleneck")), "quick", (), f"grid3-s{seed}", None)[0].spec
+    spec = matching(trials(suite.load(suite.find("bottleneck")), "quick"), f"grid3-s{seed}")[0].spec
     return changed(spec, **changes)
 
 

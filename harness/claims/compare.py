@@ -1,0 +1,254 @@
+"""Two trials, two variants, or two result folders side by side: better, worse, same or undecided, metric by metric.
+
+Everything is told of B against A. Differences are paired by seed, identity pair and image, with 95 % intervals over
+replicates; each line stands for itself (no correction over lines). `same` means that the whole interval lies inside an
+equivalence margin: the noise floor (what another seed of the same variant and identity pair changes) where A or B was
+run with two seeds of one pair, else a stated fraction of A's mean.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.claims import stats
+from harness.claims.stats import Array, Estimate
+from harness.errors import UsageError
+from harness.ledger.records import ledgers
+from harness.ledger.table import LOSS, Key, Table, Variant, load
+from harness.ledger.wording import HEADLINES, label
+from harness.registry import did_you_mean
+
+FRACTION = 0.05
+ALWAYS = ("swap_error", "rec_ssim", "train_images_per_s", "parameters")  # beside the headlines
+
+
+@dataclass(frozen=True)
+class Side:
+    """One argument: what it is (trial, variant or suite), how it is called, and its variants by label."""
+
+    kind: str
+    name: str
+    variants: Mapping[str, Variant]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of one pair. ``difference`` is B - A with its 95 % interval; ``basis`` says what n counts."""
+
+    variant: str
+    metric: str
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    n: int
+    basis: str  # replicate, or image where there is one replicate
+    margin: float
+    margin_from: str
+    verdict: str  # better | worse | higher | lower | same | undecided
+    improvement: float  # share of images on which B is better, NaN where neither way is better
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All lines, what was left out and why, and the settings in which the two sides differ."""
+
+    a: Side
+    b: Side
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+    settings: tuple[tuple[str, Any, Any], ...]
+
+
+def side(text: str, root: Path) -> Side:
+    """What an argument names: a result folder or suite, `FOLDER:LABEL`, or a trial (name, its beginning, or folder).
+
+    UsageError when it names nothing.
+    """
+    if (folder := _folder(text, root)) is not None:
+        return Side("suite", text, {variant.label: variant for variant in load(folder).variants})
+    head, colon, name = text.rpartition(":")
+    if colon and (folder := _folder(head, root)) is not None:
+        table = load(folder)
+        known = {variant.label: variant for variant in table.variants}
+        if name not in known:
+            raise UsageError(f"{head} has no variant {name!r}. {did_you_mean(name, known)}")
+        return Side("variant", text, {name: known[name]})
+    if colon:
+        known_suites = [ledger.folder.name for ledger in ledgers(root)]
+        raise UsageError(f"there are no results of {head!r} under {root}. {did_you_mean(head, known_suites)}")
+    return _trial(text, root)
+
+
+def _folder(text: str, root: Path) -> Path | None:
+    places = [Path(text), *([root / text] if len(Path(text).parts) == 1 else [])]
+    return next((place for place in places if (place / "plan.json").is_file()), None)
+
+
+def _trial(text: str, root: Path) -> Side:
+    path = Path(text)
+    if (path / "record.json").is_file() and path.parent.name == "trials":
+        tables = [load(path.resolve().parent.parent)]
+        text = path.resolve().name
+    else:
+        tables = [load(ledger.folder) for ledger in ledgers(root)]
+    every = [(v, t) for table in tables for v in table.variants for t in v.trials if t.record is not None]
+    found = [(v, t) for v, t in every if t.name == text] or [(v, t) for v, t in every if t.name.startswith(text)]
+    if len(found) > 1:
+        some = ", ".join(t.name for _, t in found[:4])
+        raise UsageError(f"{text!r} names {len(found)} trials ({some} ...). Expected more letters, or SUITE:LABEL")
+    if not found:
+        names = [table.folder.name for table in tables] + [t.name for _, t in every]
+        what = f"{text!r} is no suite, variant or trial under {root}"
+        raise UsageError(f"{what}. {did_you_mean(text, names)}. Forms: SUITE, DIR, SUITE:LABEL, TRIAL")
+    variant, trial = found[0]
+    return Side("trial", trial.name, {variant.label: replace(variant, trials=(trial,))})
+
+
+def compare(a: Side, b: Side, metrics: Sequence[str] = (), fraction: float = FRACTION) -> Comparison:
+    """B against A. ``metrics`` chooses (default: the headlines and costs); ``fraction`` is the margin of `same` where
+    no noise floor is known. UsageError when there is nothing to compare.
+    """
+    if "suite" in (a.kind, b.kind) and a.kind != b.kind:
+        raise UsageError(f"a {a.kind} and a {b.kind} cannot be compared. Name a variant on both sides: SUITE:LABEL")
+    if a.kind == "suite":
+        pairs = [(name, a.variants[name], b.variants[name]) for name in a.variants if name in b.variants]
+        if not pairs:
+            labels = f"{', '.join(list(a.variants)[:5])} and {', '.join(list(b.variants)[:5])}"
+            raise UsageError(f"{a.name} and {b.name} share no label ({labels}). Name variants: SUITE:LABEL")
+    else:
+        (one, left), (other, right) = next(iter(a.variants.items())), next(iter(b.variants.items()))
+        pairs = [(one if one == other else f"{other} against {one}", left, right)]
+    known = _metrics([v for _, *both in pairs for v in both])
+    for name in metrics:
+        if name not in known and not name.startswith(LOSS):
+            raise UsageError(f"--metric: neither side has {name!r}. {did_you_mean(name, known)}")
+    chosen = list(metrics) or [name for name in dict.fromkeys((*HEADLINES, *ALWAYS)) if name in known]
+    lines, notes = [], _notes(a, b)
+    for name, left, right in pairs:
+        keys = [key for key in left.done if key in right.done]
+        if not keys:
+            problem = f"{name}: no replicate is done on both sides (A: {_keys(left)}; B: {_keys(right)})"
+            if len(pairs) == 1:
+                raise UsageError(f"{problem}. Compare trials of the same seed and identity pair")
+            notes.append(problem)
+            continue
+        apart = [k for k in keys if _print(left, k) != _print(right, k)]
+        if apart:
+            notes.append(f"{name}: {len(apart)} of {len(keys)} replicates saw other data, and are paired by mean only")
+        lines += [line for metric in chosen if (line := _line(name, metric, left, right, keys, apart, fraction))]
+    if not lines:
+        raise UsageError(f"{a.name} and {b.name} have no number in common. {'; '.join(notes) or 'Choose --metric'}")
+    if any(line.basis == "image" for line in lines):
+        notes.append("one replicate: its intervals run over images and speak of these two trainings only")
+    settings = _settings(pairs[0][1], pairs[0][2]) if len(pairs) == 1 else ()
+    return Comparison(a, b, tuple(lines), tuple(notes), settings)
+
+
+def _metrics(variants: Iterable[Variant]) -> list[str]:
+    listed = tuple(variants)
+    return Table(Path(), {}, listed, 0).metrics()
+
+
+def _notes(a: Side, b: Side) -> list[str]:
+    notes = []
+    for here, there in ((a, b), (b, a)):
+        alone = [name for name in here.variants if name not in there.variants]
+        if here.kind == "suite" and alone:
+            notes.append(f"only in {here.name}: {', '.join(alone)}")
+        lost = [t.name for v in here.variants.values() for t in v.trials if not t.done]
+        if lost:
+            notes.append(f"not done in {here.name}: {', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}")
+    return notes
+
+
+def _keys(variant: Variant) -> str:
+    return ", ".join(f"seed {seed} {pair}".strip() for seed, pair in variant.done) or "none done"
+
+
+def _print(variant: Variant, key: Key) -> Any:
+    return variant.done[key].part("data").get("fingerprint")
+
+
+def _line(
+    name: str, metric: str, left: Variant, right: Variant, keys: Sequence[Key], apart: Sequence[Key], fraction: float
+) -> Line | None:
+    ours, theirs = left.groups(metric), right.groups(metric)
+    shared = [key for key in keys if key in ours and key in theirs]
+    if not shared:
+        return None
+    a, b = [ours[k] for k in shared], [theirs[k] for k in shared]
+    whole = [[np.array([np.nanmean(v)]) if k in apart else v for k, v in zip(shared, g, strict=True)] for g in (a, b)]
+    differences = stats.paired_differences(whole[1], whole[0])
+    rng = stats.generator("compare", name, metric)
+    found, basis = _estimate(differences, rng)
+    margin, margin_from = _margin(left, right, metric, fraction, a)
+    interval = found.interval()
+    direction = "lower" if metric.startswith(LOSS) else label(metric).direction
+    sign = {"higher": 1, "lower": -1}.get(direction, 0)
+    better = stats.probability_of_improvement([sign * d for d in differences], rng).mean if sign else math.nan
+    return Line(
+        variant=name,
+        metric=metric,
+        a=float(np.mean([np.nanmean(v) for v in a])),
+        b=float(np.mean([np.nanmean(v) for v in b])),
+        difference=found.mean,
+        low=interval.low,
+        high=interval.high,
+        n=found.n,
+        basis=basis,
+        margin=margin,
+        margin_from=margin_from,
+        verdict=_verdict(interval.low, interval.high, margin, sign),
+        improvement=better,
+    )
+
+
+def _estimate(differences: list[Array], rng: np.random.Generator) -> tuple[Estimate, str]:
+    """Over replicates; over the images of a single one, where there are enough of them."""
+    if len(differences) == 1 and np.isfinite(differences[0]).sum() >= 8:
+        return stats.estimate(list(differences[0][:, None]), rng), "image"
+    return stats.estimate(differences, rng), "replicate"
+
+
+def _margin(left: Variant, right: Variant, metric: str, fraction: float, a: Sequence[Array]) -> tuple[float, str]:
+    for variant in (left, right):
+        means = {key: float(np.nanmean(values)) for key, values in variant.groups(metric).items()}
+        floor = stats.noise_floor(means)
+        if floor.known:
+            return floor.value, "noise floor"
+    return fraction * abs(float(np.mean([np.nanmean(v) for v in a]))), f"{100 * fraction:g} % of A"
+
+
+def _verdict(low: float, high: float, margin: float, sign: int) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "undecided"
+    if -margin <= low and high <= margin:
+        return "same"
+    if low <= 0 <= high:
+        return "undecided"
+    up = low > 0
+    return ("higher" if up else "lower") if sign == 0 else ("better" if up == (sign > 0) else "worse")
+
+
+def _settings(left: Variant, right: Variant) -> tuple[tuple[str, Any, Any], ...]:
+    """Leaves of the two specifications that differ: (key, A's, B's)."""
+    one, other = (_leaves(next(iter(v.done.values())).part("spec")) for v in (left, right))
+    keys = sorted({*one, *other})
+    return tuple((key, one.get(key), other.get(key)) for key in keys if one.get(key) != other.get(key))
+
+
+def _leaves(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in spec.items():
+        inner = isinstance(value, Mapping) and value
+        found |= _leaves(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": json.dumps(value)}
+    return found

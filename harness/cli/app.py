@@ -1,0 +1,313 @@
+"""The command line: verbs only. Everything heavy is imported inside the verb that needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.bench import bench
+from harness.cli.compare import claims, compare
+from harness.cli.data import data_app
+from harness.cli.export import export
+from harness.cli.list import Json, Out, list_, show
+from harness.cli.metrics import metrics_app
+from harness.cli.recognisers import app as recognisers_app
+from harness.cli.watch import watch
+from harness.cli.weights import weights_app
+from harness.errors import HarnessError, TrialsFailed, UsageError
+
+if TYPE_CHECKING:
+    from harness.ledger.records import Record
+    from harness.suite.suite import Suite
+    from harness.trials.trial import Trial
+
+app = typer.Typer(
+    name="harness",
+    help="Questions about face-swap autoencoders: train the variants, score them against the exact truth, report.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data")
+app.add_typer(weights_app, name="weights")
+app.add_typer(metrics_app, name="metrics")
+app.add_typer(recognisers_app, name="recognisers")
+
+
+class Scale(StrEnum):
+    """Sizes of an experiment."""
+
+    auto = "auto"
+    quick = "quick"
+    standard = "standard"
+    paper = "paper"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import importlib.metadata
+
+        typer.echo(f"harness {importlib.metadata.version('faceswap-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_every_verb(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _suite_names(incomplete: str) -> list[str]:
+    from harness.suite.suite import known_suites
+
+    return [name for name in known_suites() if name.startswith(incomplete)]
+
+
+def _jobs(text: str) -> str:
+    if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= 1024):
+        raise typer.BadParameter(f"{text!r} is neither `auto` nor a number from 1 to 1024")
+    return text
+
+
+@app.command()
+def run(
+    suite: Annotated[
+        str, typer.Argument(help="A suite file, or the name of a known suite.", autocompletion=_suite_names)
+    ],
+    scale: Annotated[Scale, typer.Option(help="auto: quick without a CUDA device, standard with one.")] = Scale.auto,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="Replicates, instead of the suite's.")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only trials whose LABEL or LABEL-sSEED matches.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the specification.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    jobs: Annotated[str, typer.Option(callback=_jobs, metavar="N|auto", help="Trials at once.")] = "auto",
+    out: Out = Path("results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, train nothing.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    timeout: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Time limit of one trial.")] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE.py", help="A file with variants, losses or metrics of your own.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a suite: train what is not done yet, score, record, report. The same command continues an interrupted run."""
+    from harness import terminal
+    from harness.compute import choose_device
+    from harness.ledger.records import Ledger, inside
+    from harness.registry import load_plugin
+    from harness.score import weights
+    from harness.suite import suite as suites
+    from harness.suite.settings import from_options
+    from harness.trials import plan
+    from harness.trials.trial import matching, trials
+
+    for file in plugin or ():
+        load_plugin(file)
+    loaded = suites.load(suites.find(suite))
+    chosen, reason = suites.choose_scale(loaded, scale.value, device.value)
+    overrides = from_options(set_ or [])
+    place = choose_device(device.value)
+    everything = trials(loaded, chosen, overrides, seeds=seeds, device=place)
+    todo = matching(everything, only)
+    ledger = Ledger(inside(out, loaded.name))
+    terminal.say(f"{loaded.name}: {loaded.question}")
+    variants = len({trial.label for trial in todo})
+    amount = f"{terminal.count(len(todo), 'trial')} of {terminal.count(variants, 'variant')}"
+    terminal.say(f"scale {chosen} ({reason}), {amount}, in {ledger.folder}")
+    if dry_run:
+        _show_plan(loaded.name, chosen, plan.planned(todo, ledger), _decidable(loaded, todo, ledger.folder), json)
+        return
+    weights.preflight(trial.spec for trial in todo)
+    command = shlex.join(["harness", *sys.argv[1:]])
+    settings = {setting.dotted: setting.value for setting in overrides}
+    ledger.write_plan(plan.plan_of(loaded, chosen, reason, everything, command, settings))
+    records = _execute(todo, ledger.folder, out, jobs, retry_failed, timeout)
+    ledger.records()
+    for _, problem in ledger.damaged:
+        terminal.say(f"warning: {problem}")
+    page = _report(ledger.folder, None, {"html", "md", "csv"})
+    failed = [record for record in records if record.status != "done"]
+    missing = len(todo) - len(records)
+    if json:
+        rows = [_row(record) for record in records]
+        report = [str(path) for path in page]
+        terminal.as_json({"suite": loaded.name, "scale": chosen, "trials": rows, "report": report})
+    else:
+        _summary(ledger.folder)
+        print(f"\n{page[0] if page else ledger.folder}")
+    for record in failed:
+        terminal.say(f"{record.name}: {record.status}: {terminal.cell(record.reason)}")
+    if failed or missing:
+        raise TrialsFailed(
+            f"{len(failed) + missing} of {len(todo)} trials did not finish. Logs: {ledger.folder}/trials/*/log.txt; "
+            "--retry-failed runs them again"
+        )
+
+
+def _execute(
+    todo: list[Trial], folder: Path, root: Path, jobs: str, retry_failed: bool, timeout: float | None
+) -> list[Record]:
+    from harness.execute import Interruption, run_plan
+    from harness.ledger.progress import Progress
+    from harness.terminal import say
+
+    planned = [{"name": trial.name, "label": trial.label, "seed": trial.seed} for trial in todo]
+    count = jobs if jobs == "auto" else int(jobs)
+    try:
+        with Progress(folder, planned):
+            return run_plan(todo, root=root, jobs=count, retry_failed=retry_failed, timeout_s=timeout)
+    except Interruption as stop:
+        say(f"interrupted: {stop}")
+        raise typer.Exit(128 + stop.signum) from None
+
+
+def _decidable(suite: Suite, todo: list[Trial], folder: Path) -> list[dict[str, Any]]:
+    """Whether these trials can decide each of the suite's claims: one row a part; none without claims."""
+    if not suite.claims:
+        return []
+    from harness.claims import decidable  # scipy, which a suite without claims need not wait for
+
+    replicates = len({(trial.seed, trial.pair) for trial in todo})
+    return [row.to_dict() for row in decidable.decidable(suite.claims, replicates, decidable.earlier(folder))]
+
+
+def _show_plan(name: str, scale: str, rows: list[Any], decidable: list[dict[str, Any]], json: bool) -> None:
+    from harness import terminal
+    from harness.ledger.progress import duration
+
+    seconds = [row.seconds for row in rows if row.state != "done"]
+    total = None if None in seconds else sum(seconds)
+    disk = sum(row.bytes for row in rows if row.state != "done")
+    if json:
+        trials = [row.to_dict() for row in rows]
+        estimates = {"estimated_seconds": total, "estimated_bytes": disk}
+        terminal.as_json({"suite": name, "scale": scale, "trials": trials, **estimates, "claims": decidable})
+        return
+    terminal.table(
+        {
+            "variant": row.trial.label,
+            "seed": row.trial.seed,
+            "pair": row.trial.pair,
+            "digest": row.trial.digest[:8],
+            "steps": row.steps,
+            "parameters": row.parameters,
+            "time": duration(row.seconds),
+            "disk": terminal.size(row.bytes),
+            "state": row.state,
+        }
+        for row in rows
+    )
+    basis = ", ".join(sorted({row.basis.split(" on ")[0] for row in rows}))
+    if decidable:
+        print("\ncan these replicates decide the claims?")
+        terminal.table(decidable)
+    print(f"\nto do: about {duration(total)} one after the other, {terminal.size(disk)} (estimates: {basis})")
+
+
+def _report(folder: Path, out: Path | None, formats: set[str]) -> list[Path]:
+    from harness import report
+
+    return report.build([folder], out, formats)
+
+
+def _summary(folder: Path) -> None:
+    from harness import report, terminal
+
+    terminal.table(report.summary(folder))
+
+
+@app.command("report")
+def report_(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SUITE|DIR]...", help="All under --root when none.", autocompletion=_suite_names),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write, instead of the results' folder.")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", metavar="html,md,csv,json", help="What to write.")] = "html,md,csv",
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Root of the results.")] = Path("results"),
+    all_reference: Annotated[
+        bool, typer.Option("--all-reference", help="Every suite under the root's `reference`, at every scale.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write the report of finished (or half finished) suites from their records."""
+    from harness.cli.report import rebuild_reference, write_reports
+
+    formats = {part.strip() for part in format.split(",") if part.strip()}
+    if not formats or formats - {"html", "md", "csv", "json"}:
+        raise UsageError(f"--format {format}: not known. Expected some of html,md,csv,json")
+    if all_reference:
+        if suites or out:
+            raise UsageError("--all-reference takes no suite and no --out: it rebuilds all of them where they are")
+        rebuild_reference(root, formats, json)
+    else:
+        write_reports(suites or [], root, out, formats, json)
+
+
+app.command("list")(list_)
+app.command()(show)
+app.command()(bench)
+app.command()(compare)
+app.command()(claims)
+app.command()(watch)
+app.command()(export)
+
+
+def _row(record: Record) -> dict[str, Any]:
+    scores = {name: score.get("mean") for name, score in record.scores.items()}
+    return {
+        "name": record.name,
+        "label": record.label,
+        "seed": record.seed,
+        "pair": record.pair,
+        "status": record.status,
+        "reason": record.reason,
+        "scores": scores,
+        "folder": str(record.folder),
+    }
+
+
+def main() -> None:
+    """Entry point: expected failures become one line on stderr and the exit code of their class."""
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app()
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        print("harness: interrupted; the same command continues where it was", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""`harness compare` and `harness claims`: two results side by side, and the verdicts of finished suites."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import UsageError
+
+
+class Format(StrEnum):
+    """How claims are written."""
+
+    md = "md"
+    json = "json"
+
+
+Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Root of the results.")]
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="SUITE, DIR, SUITE:LABEL, DIR:LABEL or a trial.")],
+    b: Annotated[str, typer.Argument(help="The same kind of thing; told against A.")],
+    metric: Annotated[list[str] | None, typer.Option(help="Only this metric (repeatable).")] = None,
+    margin: Annotated[
+        float, typer.Option(min=0, max=1, metavar="FRACTION", help="Margin of `same` without a noise floor.")
+    ] = 0.05,
+    root: Root = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")] = False,
+) -> None:
+    """B against A: better, worse, same or undecided by metric, from paired differences."""
+    from harness import terminal
+    from harness.claims.compare import compare as compared
+    from harness.claims.compare import side
+    from harness.ledger.wording import label
+
+    found = compared(side(a, root), side(b, root), metric or (), margin)
+    if json:
+        terminal.as_json(
+            {
+                "a": {"kind": found.a.kind, "name": found.a.name},
+                "b": {"kind": found.b.kind, "name": found.b.name},
+                "lines": [asdict(line) for line in found.lines],
+                "notes": list(found.notes),
+                "settings": [{"key": key, "a": x, "b": y} for key, x, y in found.settings],
+            }
+        )
+        return
+
+    def plain(text: str) -> str:
+        return text.replace("−", "-").replace("–", "-")
+
+    rows = []
+    for line in found.lines:
+        info = label(line.metric)
+        known = math.isfinite(line.low)
+        row = {"variant": line.variant} if len({x.variant for x in found.lines}) > 1 else {}
+        rows.append(
+            {
+                **row,
+                "metric": line.metric,
+                "A": plain(info.write(line.a)),
+                "B": plain(info.write(line.b)),
+                "B - A": plain(info.write(line.difference)),
+                "95 %": plain(info.interval(line.low, line.high)) if known else "",
+                "n": terminal.count(line.n, line.basis),
+                "margin": f"{plain(info.write(line.margin))} ({line.margin_from})",
+                "B is": line.verdict,
+            }
+        )
+    terminal.table(rows)
+    for key, x, y in found.settings[:10]:
+        print(f"{key}: {x} -> {y}")
+    if len(found.settings) > 10:
+        print(f"and {len(found.settings) - 10} more settings (--json)")
+    for note in found.notes:
+        terminal.say(note)
+
+
+def claims(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Result folders; all under --root when none.")
+    ] = None,
+    format: Annotated[Format, typer.Option("--format", help="Markdown, or JSON.")] = Format.md,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
+    root: Root = Path("results"),
+) -> None:
+    """The verdict on every claim of finished suites, from their records."""
+    from harness import terminal
+    from harness.claims.verdict import judge
+    from harness.files import write_atomic
+    from harness.ledger.records import ledgers
+    from harness.ledger.table import load
+    from harness.report.claim_page import as_json, page
+
+    places = folders or [ledger.folder for ledger in ledgers(root)]
+    if not places:
+        raise UsageError(f"there are no results under {root}. Run a suite first: harness run SUITE")
+    found = [(table, judge(table)) for table in map(load, places)]
+    text = page(found) if format is Format.md else as_json(found)
+    if out is None:
+        print(text, end="")
+        return
+    write_atomic(out, text.encode())
+    terminal.say(f"{out}: {terminal.count(sum(len(v) for _, v in found), 'claim')}")

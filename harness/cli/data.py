@@ -1,0 +1,96 @@
+"""`harness data`: make, check or look at a folder of faces."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import CheckFailed, UsageError
+
+data_app = typer.Typer(help="Make, check or look at a folder of faces.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class Pair(StrEnum):
+    """Identity distance of the built-in people."""
+
+    near = "near"
+    mid = "mid"
+    far = "far"
+
+
+@data_app.command()
+def make(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet.")],
+    pair: Annotated[Pair, typer.Option(help="Identity distance of the two people.")] = Pair.far,
+    frames: Annotated[int, typer.Option(min=2, max=100_000, help="Training images of each person.")] = 400,
+    eval_frames: Annotated[int, typer.Option(min=2, max=10_000, help="Matched evaluation poses.")] = 64,
+    size: Annotated[int, typer.Option(min=8, max=2048, help="Image side, pixels.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the poses.")] = 0,
+    supersample: Annotated[int, typer.Option(min=1, max=8, help="Samples along each pixel side.")] = 2,
+    full: Annotated[bool, typer.Option("--float", help="32-bit floats instead of 16-bit ones.")] = False,
+) -> None:
+    """Render the built-in faces as EXR files with a manifest of factors and hashes."""
+    from harness import terminal
+    from harness.data.faceset import make_faceset
+
+    if folder.exists():
+        raise UsageError(f"{folder} exists already. Expected a new folder")
+    make_faceset(
+        folder,
+        pair=pair.value,
+        frames=frames,
+        eval_frames=eval_frames,
+        size=size,
+        seed=seed,
+        half=not full,
+        supersample=supersample,
+        progress=terminal.Counter(),
+    )
+    print(folder)
+
+
+@data_app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder with src/ and dst/.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Read every image of a folder and name the bad ones. Exit code 1 when there are any."""
+    from harness import terminal
+    from harness.data.faceset import check_folder
+
+    _folder(folder)
+    found = check_folder(folder, progress=terminal.Counter())
+    bad = [{"file": file, "reason": reason} for file, reason in found.bad]
+    notes = [{"file": file, "note": note} for file, note in found.notes]
+    if json:
+        content = {"good": found.good, "bad": bad, "notes": notes, "sizes": found.sizes, "synthetic": found.synthetic}
+        terminal.as_json({"folder": str(folder), "ok": found.ok, **content})
+    else:
+        for row in bad:
+            print(f"{terminal.cell(row['file'])}: {terminal.cell(row['reason'])}")
+        for note in sorted({row["note"] for row in notes}):
+            print(f"note: {terminal.cell(note)} ({sum(row['note'] == note for row in notes)} files)")
+        print("good: " + ", ".join(f"{count} in {group}" for group, count in found.good.items()))
+    if not found.ok:
+        raise CheckFailed(f"{folder}: {len(bad)} files are not usable. Expected readable images of both people")
+
+
+@data_app.command()
+def preview(
+    folder: Annotated[Path, typer.Argument(help="Folder with src/ and dst/.")],
+    picture: Annotated[Path, typer.Argument(help="PNG file to write.")],
+) -> None:
+    """Draw a contact sheet of a folder of faces."""
+    from harness.data.faceset import preview_sheet
+
+    _folder(folder)
+    preview_sheet(folder, picture)
+    print(picture)
+
+
+def _folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}. Expected one with src/ and dst/")

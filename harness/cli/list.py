@@ -1,0 +1,67 @@
+"""`harness list` and `harness show`: what there is, and one trial of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    suites = "suites"
+    variants = "variants"
+    losses = "losses"
+    metrics = "metrics"
+    settings = "settings"
+    trials = "trials"
+
+
+def _trial_names(incomplete: str) -> list[str]:
+    from harness.ledger.records import ledgers
+
+    return [r.name for ledger in ledgers(Path("results")) for r in ledger.records() if r.name.startswith(incomplete)]
+
+
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Root of the results.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+
+
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")],
+    out: Out = Path("results"),
+    json: Json = False,
+) -> None:
+    """List the known suites, the registered parts, the settings of a suite, or the trials under the results root."""
+    from harness import terminal
+    from harness.cli import listing
+
+    rows = listing.rows(what.value, out)
+    if json:
+        terminal.as_json({what.value: rows})
+    elif rows:
+        terminal.table(rows)
+    else:
+        terminal.say(f"no {what.value}" + (f" under {out}" if what is Listed.trials else ""))
+
+
+def show(
+    trial: Annotated[str, typer.Argument(help="Name of a trial, or its beginning.", autocompletion=_trial_names)],
+    out: Out = Path("results"),
+    json: Json = False,
+) -> None:
+    """Show one trial: specification, scores, cost, and where its pictures are."""
+    from harness import terminal
+    from harness.cli import listing
+
+    record = listing.find_trial(trial, out)
+    if json:
+        pictures = [str(path) for path in listing.pictures(record)]
+        terminal.as_json(
+            {**record.to_dict(), "sha256": record.sha256, "folder": str(record.folder), "pictures": pictures}
+        )
+    else:
+        listing.show(record)

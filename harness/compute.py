@@ -1,0 +1,77 @@
+"""What computes a trial, as far as it decides numbers: kind of device, precision, and threads of a CPU.
+
+Sums in floating point depend on all three, so they are settled when trials are planned, are part of a trial's digest,
+and are the same after every interruption and whatever else runs beside it.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import EnvironmentProblem, UsageError
+from harness.spec import Spec
+
+Precision = Literal["fp32", "bf16"]
+NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags of processors that multiply in bfloat16, x86-64 and Arm
+AMPERE = 8  # first CUDA capability that multiplies in bfloat16; before it torch emulates it, slowly
+
+
+@dataclass(frozen=True)
+class Compute:
+    """`device`: cpu or cuda. `threads`: of each trial on a CPU; on a GPU they decide nothing and are not counted."""
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    threads: int = 1
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it a digest covers."""
+        return {"device": self.device, "precision": self.precision} | (
+            {"threads": self.threads} if self.device == "cpu" else {}
+        )
+
+
+def choose_device(device: str) -> str:
+    """`auto` is cuda where there is one, else cpu. EnvironmentProblem when cuda is asked for and absent."""
+    if device == "cpu":
+        return "cpu"
+    if device not in ("auto", "cuda"):
+        raise UsageError(f"--device {device}: expected auto, cpu or cuda")
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise EnvironmentProblem("--device cuda: this machine has no usable CUDA device. Use --device cpu")
+    return "cpu"
+
+
+def choose_compute(spec: Spec, device: str, threads: int = 1) -> Compute:
+    """The compute of a trial on `device` (cpu or cuda): `optim.precision: auto` is bf16 where the hardware has it."""
+    if spec.optim.precision != "auto":
+        return Compute(device, spec.optim.precision, threads)
+    native = _gpu_has_bf16() if device == "cuda" else cpu_has_bf16()
+    return Compute(device, "bf16" if native else "fp32", threads)
+
+
+def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this machine's processor multiplies in bfloat16 (Linux; False elsewhere: float32 is right everywhere)."""
+    if platform.system() != "Linux":
+        return False
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return bool(found and NATIVE_BF16 & set(found[1].split()))
+
+
+def _gpu_has_bf16() -> bool:
+    import torch
+
+    return torch.cuda.get_device_capability()[0] >= AMPERE

@@ -1,0 +1,219 @@
+"""The ledger: what every trial of a suite came to, on disk, under hashes, so that it cannot lie.
+
+`results/<suite>/plan.json` says what was planned, `trials/<name>/record.json` what happened; `ledger.jsonl` is an index
+that can be rebuilt from the records. A damaged record is reported by name and counts as absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from harness.errors import EnvironmentProblem, UsageError
+from harness.files import hash_of, write_atomic, write_json
+from harness.lock import Busy, claim_trial, guarded
+
+__all__ = ["Busy", "Ledger", "Record", "claim_trial", "inside", "ledgers", "write_atomic", "write_json"]
+
+SCHEMA_VERSION = 1
+STATUSES = ("done", "failed", "diverged", "oom", "timeout", "skipped")
+VALUES = "values.json.gz"  # per-image values of a trial
+INDEX_KEYS = ("name", "label", "seed", "pair", "scale", "status", "digest", "score_digest", "sha256")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished (or failed) trial, as in its record.json; `folder` holds its files. Missing numbers are absent."""
+
+    name: str
+    label: str
+    seed: int
+    status: str
+    suite: str = ""
+    scale: str = ""
+    cell: Mapping[str, Any] = field(default_factory=dict)
+    pair: str = ""
+    digest: str = ""
+    score_digest: str = ""
+    reason: str | None = None
+    log_tail: str = ""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    attempts: int = 1
+    resumed_from: int | None = None
+    started: str = ""
+    finished: str = ""
+    sha256: str = ""
+    folder: Path = Path()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of record.json, without its own hash."""
+        skipped = ("folder", "sha256")
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skipped}
+        return {"schema_version": SCHEMA_VERSION, **values}
+
+
+def inside(root: Path, *parts: str) -> Path:
+    """`root/parts...`: each part a safe name, under `root` even when links are followed. UsageError if not."""
+    for part in parts:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,199}", part):
+            raise UsageError(f"{part!r} is no usable name. Expected small letters, digits and . _ -")
+    path = root.joinpath(*parts)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UsageError(f"{path} leads out of {root}. Remove the link")
+    return path
+
+
+class Ledger:
+    """The records of one suite's folder. `damaged` lists (name, reason) of records that the last reading refused."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.damaged: list[tuple[str, str]] = []
+
+    @property
+    def index(self) -> Path:
+        """ledger.jsonl."""
+        return self.folder / "ledger.jsonl"
+
+    def plan(self) -> dict[str, Any] | None:
+        """The content of plan.json; None when there is none. EnvironmentProblem when it is damaged."""
+        path = self.folder / "plan.json"
+        try:
+            plan = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise EnvironmentProblem(f"{path}: damaged ({error}). Run the suite again to write it anew") from None
+        if not isinstance(plan, dict):
+            raise EnvironmentProblem(f"{path}: damaged (no mapping). Run the suite again to write it anew")
+        return plan
+
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Write plan.json."""
+        write_json(self.folder / "plan.json", {"schema_version": SCHEMA_VERSION, **plan})
+
+    def trial_folder(self, name: str) -> Path:
+        """The folder of a trial, checked to lie under this one; not created."""
+        return inside(self.folder, "trials", name)
+
+    def read(self, name: str) -> Record | None:
+        """The record of a trial; None when there is none, or when it is damaged (then `damaged` says so)."""
+        try:
+            path = self.trial_folder(name) / "record.json"
+            if not path.resolve().is_relative_to(self.folder.resolve()):
+                raise ValueError("it leads out of the ledger")
+            values = json.loads(path.read_bytes())
+            claimed = values.pop("sha256")
+            if hash_of(values) != claimed:
+                raise ValueError("its content does not match its hash")
+            if values.pop("schema_version") != SCHEMA_VERSION:
+                raise ValueError("it has another schema version")
+            if values["name"] != name or values["status"] not in STATUSES:
+                raise ValueError("it is another trial's, or has an unknown status")
+            return Record(**values, sha256=claimed, folder=path.parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
+            self.damaged.append((name, f"record.json of {name} is damaged: {error}"))
+            return None
+
+    def records(self) -> list[Record]:
+        """All readable records, by label, seed and name. `damaged` is set anew."""
+        self.damaged = []
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.folder / "trials") if entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        found = [record for name in names if (record := self.read(name))]
+        return sorted(found, key=lambda record: (record.label, record.seed, record.name))
+
+    def values(self, record: Record) -> dict[str, list[float]]:
+        """Per-image values by metric; empty when there are none. NaN is null in the file and NaN here."""
+        content = self._json(record, VALUES) or {}
+        return {name: [float("nan") if v is None else float(v) for v in values] for name, values in content.items()}
+
+    def write_values(self, name: str, values: Mapping[str, list[float | None]]) -> None:
+        """Write the per-image values of a trial: the largest part of its records, so compressed."""
+        content = json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+        write_atomic(self.trial_folder(name) / VALUES, gzip.compress(content, mtime=0))
+
+    def history(self, record: Record) -> list[dict[str, Any]]:
+        """The training history, one entry a logged step; a torn last line is left out."""
+        try:
+            lines = (record.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return []
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
+
+    def _json(self, record: Record, name: str) -> Any:
+        try:
+            return json.loads(gzip.decompress((record.folder / name).read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError, EOFError, zlib.error) as error:
+            self.damaged.append((record.name, f"{name} of {record.name} is damaged: {error}"))
+            return None
+
+    def write(self, record: Record) -> Record:
+        """Write the record under its hash and bring the index up to date. Returns it with `sha256` and `folder` set."""
+        if record.status not in STATUSES:
+            raise ValueError(f"unknown status {record.status!r}")
+        values = json.loads(json.dumps(record.to_dict(), allow_nan=False))
+        folder = self.trial_folder(record.name)
+        write_json(folder / "record.json", {**values, "sha256": hash_of(values)})
+        self.rebuild()
+        written = self.read(record.name)
+        if written is None:
+            raise EnvironmentProblem(f"{folder / 'record.json'}: was written and cannot be read back. Check the disk")
+        return written
+
+    def rebuild(self) -> Path:
+        """Write the index anew from the records; the same records give the same bytes."""
+        with guarded(self.folder):  # reading all records and writing the index are one act
+            lines = [json.dumps({key: getattr(record, key) for key in INDEX_KEYS}) for record in self.records()]
+            write_atomic(self.index, "".join(line + "\n" for line in lines).encode())
+        return self.index
+
+    def find(self, digest: str, score_digest: str | None = None) -> Record | None:
+        """The record of this digest (and score digest), if there is one."""
+        for record in self.records():
+            if record.digest == digest and score_digest in (None, record.score_digest):
+                return record
+        return None
+
+
+def ledgers(root: Path) -> list[Ledger]:
+    """The suites' ledgers under a results root, by name."""
+    folders: Iterable[Path] = sorted(root.iterdir()) if root.is_dir() else ()
+    return [Ledger(folder) for folder in folders if (folder / "plan.json").is_file()]
+
+
+def results_of(name: str, root: Path) -> Path:
+    """The folder with the plan of a suite: `name` is a folder, a suite's name or its file. UsageError without any."""
+    folder = Path(name)
+    if not (folder / "plan.json").is_file():
+        folder = inside(root, Path(name).stem)
+    if not (folder / "plan.json").is_file():
+        from harness.registry import did_you_mean
+
+        known = [ledger.folder.name for ledger in ledgers(root)]
+        raise UsageError(f"there are no results of {name!r} under {root}. {did_you_mean(name, known)}")
+    return folder

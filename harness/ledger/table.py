@@ -1,0 +1,183 @@
+"""A suite's folder (plan and ledger) read into one table: variants in plan order, their trials, their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UsageError
+from harness.ledger.records import Ledger, Record
+from harness.ledger.wording import COSTS
+
+Array = NDArray[np.float64]
+Key = tuple[int, str]  # (seed, identity pair): one replicate
+LOSS = "loss:"  # `loss:total`, `loss:face_l1`: a training loss at the end, one value a trial
+LOSS_TAIL = 0.1  # the share of the logged steps that is its end
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One planned trial with its record, or with status ``missing`` when there is none."""
+
+    name: str
+    label: str
+    cell: Mapping[str, Any]
+    seed: int
+    pair: str
+    status: str
+    folder: Path
+    record: Record | None = None
+    outdated: bool = False  # scored by older metrics than the plan's
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return (self.seed, self.pair)
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """A section of the record (spec, data, cost, environment, invalid ...), empty when absent."""
+        return getattr(self.record, name, None) or {}
+
+    def values(self, metric: str) -> Array:
+        """Per-image values, (n,); a single value where only a mean is known; empty when undefined or invalid.
+
+        A mean that is not the mean of its per-image values (decibels of an averaged power) stands alone.
+        """
+        if metric in self.part("invalid"):
+            return np.empty(0)
+        if metric.startswith(LOSS):
+            return self._loss(metric.removeprefix(LOSS))
+        if metric in COSTS:
+            cost = self._cost(metric)
+            return np.empty(0) if cost is None else np.array([cost])
+        score = (self.part("scores").get(metric) or {}).get("mean")
+        mean = math.nan if score is None else float(score)
+        values = self.arrays.get(metric, np.empty(0))
+        finite = values[np.isfinite(values)]
+        if finite.size and (not math.isfinite(mean) or math.isclose(finite.mean(), mean, rel_tol=1e-4, abs_tol=1e-7)):
+            return values
+        return np.array([mean]) if math.isfinite(mean) else np.empty(0)
+
+    def _loss(self, name: str) -> Array:
+        """The mean of the last tenth of the logged values, (1,); empty when that loss was not logged."""
+        logged = [row.get("total") if name == "total" else (row.get("loss") or {}).get(name) for row in self.history]
+        known = [float(value) for value in logged if value is not None and math.isfinite(value)]
+        return np.array([np.mean(known[-max(1, round(LOSS_TAIL * len(known))) :])]) if known else np.empty(0)
+
+    def _cost(self, name: str) -> float | None:
+        cost = self.part("cost")
+        if name in ("train_images_per_s", "swap_images_per_s"):
+            rate = cost.get(name) or {}
+            value = None if rate.get("void") else rate.get("median")
+        elif name == "train_seconds":
+            value = (cost.get("wall_s") or {}).get("train")
+        elif name.startswith("latent_"):
+            value = (cost.get("latent") or {}).get(name.removeprefix("latent_"))
+        else:
+            value = cost.get(name)
+        return None if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One cell of the matrix: the trials that differ only in seed and identity pair."""
+
+    label: str
+    cell: Mapping[str, Any]
+    trials: tuple[Trial, ...]
+
+    @property
+    def done(self) -> dict[Key, Trial]:
+        return {trial.key: trial for trial in self.trials if trial.done}
+
+    @property
+    def cells(self) -> float | None:
+        """Spatial cells of the latent; None when no trial says so."""
+        known = [t.values("latent_cells") for t in self.trials if t.done]
+        known = [k for k in known if k.size]
+        return float(known[0][0]) if known else None
+
+    def groups(self, metric: str) -> dict[Key, Array]:
+        """Per-image values of each replicate that is done and has any; one mean where no per-image values exist."""
+        found = {key: trial.values(metric) for key, trial in self.done.items()}
+        return {key: values for key, values in found.items() if np.isfinite(values).any()}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything the report is made from."""
+
+    folder: Path
+    plan: Mapping[str, Any]
+    variants: tuple[Variant, ...]
+    unplanned: int  # records in the folder that the plan does not name (older code, data or options)
+    damaged: tuple[tuple[str, str], ...] = ()  # (trial, reason) of files that were not trusted
+
+    @property
+    def suite(self) -> str:
+        return str(self.plan.get("suite") or self.folder.name)
+
+    @property
+    def trials(self) -> list[Trial]:
+        return [trial for variant in self.variants for trial in variant.trials]
+
+    @property
+    def done(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.done]
+
+    @property
+    def baseline(self) -> Variant | None:
+        """The variant that the plan names; the first one when it names none."""
+        named = [variant for variant in self.variants if variant.label == self.plan.get("baseline")]
+        return named[0] if named else (self.variants[0] if self.variants else None)
+
+    def metrics(self) -> list[str]:
+        """Names of all valid scores of any done trial, in the order of their first appearance, then the costs."""
+        names: dict[str, None] = {}
+        for trial in self.done:
+            names |= dict.fromkeys(trial.part("scores"))
+        return [name for name in [*names, *COSTS] if any(t.values(name).size for t in self.done)]
+
+
+def load(folder: Path) -> Table:
+    """Read results/<suite>. UsageError when it holds no plan; a record that cannot be trusted counts as missing."""
+    ledger = Ledger(Path(folder))
+    plan = ledger.plan()
+    if not plan or not plan.get("trials"):
+        raise UsageError(f"{folder} holds no results: plan.json is absent or names no trials. Run the suite first.")
+    grouped: dict[str, list[Trial]] = {}
+    for planned in plan["trials"]:
+        grouped.setdefault(planned["label"], []).append(_trial(ledger, planned))
+    named = {planned["name"] for planned in plan["trials"]}
+    found = {path.parent.name for path in (ledger.folder / "trials").glob("*/record.json")}
+    variants = tuple(Variant(label, trials[0].cell, tuple(trials)) for label, trials in grouped.items())
+    return Table(ledger.folder, plan, variants, len(found - named), tuple(sorted(ledger.damaged)))
+
+
+def _trial(ledger: Ledger, planned: Mapping[str, Any]) -> Trial:
+    record = ledger.read(planned["name"])
+    values = ledger.values(record) if record else {}
+    return Trial(
+        name=planned["name"],
+        label=planned["label"],
+        cell=planned.get("cell") or {},
+        seed=int(planned["seed"]),
+        pair=str(planned.get("pair") or ""),
+        status=record.status if record else "missing",
+        folder=record.folder if record else ledger.folder,
+        record=record,
+        outdated=bool(record and planned.get("score_digest", record.score_digest) != record.score_digest),
+        arrays={name: np.array(row, dtype=np.float64) for name, row in values.items()},
+        history=tuple(ledger.history(record)) if record else (),
+    )

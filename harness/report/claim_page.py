@@ -1,0 +1,104 @@
+"""Verdicts of several suites as one page: every claim of the source, what each suite found, what the source expects."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness.claims.verdict import Part, Verdict
+from harness.claims.words import figure
+from harness.ledger.table import Table
+from harness.ledger.wording import label
+from harness.terminal import SCHEMA_VERSION
+
+SOURCE_CLAIMS = tuple(f"C{number}" for number in range(1, 19))
+HEAD = """\
+# The claims and their verdicts
+
+Made by `harness claims {folders} --out docs/claims.md` from the records; nothing here is written by hand.
+A claim is **supported** when its interval lies wholly on its side of the margin, **refuted** when wholly on the other
+side, else **undecided**. Intervals are paired by seed, identity pair and image, and widened by Holm's correction over
+the claims of a suite; n counts replicates. The faces are synthetic unless the suite says otherwise.
+"""
+Found = Sequence[tuple[Table, Sequence[Verdict]]]
+
+
+def page(found: Found) -> str:
+    """The verdicts of the suites as Markdown: a table of C1 to C18 (and any other claim), then the reasons."""
+    folders = " ".join(table.folder.as_posix() for table, _ in found)
+    rows = _rows(found)
+    lines = [HEAD.format(folders=_text(folders)), "| claim | suite | it says | source | verdict | effect | n |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for id_, table, verdict in rows:
+        if verdict is None or table is None:
+            lines.append(f"| {id_} | – | in no suite of this page | – | – | – | – |")
+            continue
+        effects = "; ".join(_effect(part) for part in verdict.parts)
+        least = min((part.n for part in verdict.parts), default=0)
+        suite = f"{table.suite} ({table.plan.get('scale', '')})"
+        cells = (id_, suite, verdict.says, verdict.source, f"**{verdict.verdict}**", effects, str(least))
+        lines.append(f"| {' | '.join(_text(cell) if cell[:2] != '**' else cell for cell in cells)} |")
+    lines += ["", "## Why", ""]
+    for id_, table, verdict in rows:
+        if verdict is not None and table is not None:
+            lines.append(
+                f"- **{_text(id_)}** ({_text(table.suite)}), {verdict.verdict}, {verdict.agreement}: "
+                f"{_text(verdict.reason)}."
+            )
+    return "\n".join(lines) + "\n"
+
+
+def as_json(found: Found) -> str:
+    """The same as JSON with a schema version; what is no number is null."""
+    suites = [
+        {
+            "suite": table.suite,
+            "scale": table.plan.get("scale"),
+            "claims": [asdict(verdict) | {"agreement": verdict.agreement} for verdict in verdicts],
+        }
+        for table, verdicts in found
+    ]
+    return json.dumps({"schema_version": SCHEMA_VERSION, "suites": _finite(suites)}, indent=1) + "\n"
+
+
+def _rows(found: Found) -> list[tuple[str, Table | None, Verdict | None]]:
+    rows: list[tuple[str, Table | None, Verdict | None]] = [(v.id, t, v) for t, verdicts in found for v in verdicts]
+    told = {_number(id_) for id_, _, _ in rows}
+    rows += [(id_, None, None) for id_ in SOURCE_CLAIMS if _number(id_) not in told]
+    return sorted(rows, key=lambda row: (_number(row[0]), row[0], row[1].suite if row[1] else ""))
+
+
+def _number(id_: str) -> tuple[int, str]:
+    """C5 and C5.trend belong together; other names come last."""
+    match = re.match(r"C(\d+)(?![\w])", id_)
+    return (int(match[1]), "") if match else (1000, id_)
+
+
+def _effect(part: Part) -> str:
+    def write(value: float) -> str:
+        return f"{value:.2f}" if part.own_scale else figure(part.metric, value)
+
+    if not math.isfinite(part.effect):
+        return "no number"
+    known = math.isfinite(part.low) and math.isfinite(part.high)
+    bounds = f" [{write(part.low)}, {write(part.high)}]" if known else ""
+    unit = f" {part.unit}" if part.unit else ""
+    name = "training loss" if part.metric.startswith("loss:") else label(part.metric).title
+    return f"{name} {write(part.effect)}{unit}{bounds}"
+
+
+def _text(text: str) -> str:
+    """Plain text in a table cell: what would be read as markup is escaped."""
+    return re.sub(r"([\\`*_\[\]<>|$~])", r"\\\1", " ".join(text.split()))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,79 @@
+"""Features of the fixed evaluation pictures, computed once and kept on disk for every variant.
+
+One file a data set and state of the metrics: a safetensors body after one line of JSON that describes how the tensors
+hang together and carries their SHA-256. What does not verify is computed again: nothing here exists only once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
+from torch import Tensor
+
+from harness.files import write_atomic
+
+KEY = "features"
+
+
+def save(path: Path, features: dict[str, Any]) -> None:
+    """Write features atomically: nested dicts and tuples of tensors, arrays, numbers and texts.
+
+    TypeError names what cannot be kept.
+    """
+    tensors: dict[str, Tensor] = {}
+    tree = _flatten(features, tensors, KEY)
+    body = save_bytes(tensors)
+    head = {"tree": tree, "sha256": hashlib.sha256(body).hexdigest()}
+    write_atomic(path, json.dumps(head).encode() + b"\n" + body)
+
+
+def load(path: Path, device: torch.device) -> dict[str, Any]:
+    """The features kept at `path`, tensors on `device`; empty when there are none, or when they are damaged."""
+    try:
+        line, body = path.read_bytes().split(b"\n", 1)
+        head = json.loads(line)
+        if head["sha256"] != hashlib.sha256(body).hexdigest():
+            raise ValueError("SHA-256 does not match")
+        return _rebuilt(head["tree"], load_bytes(body), device)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError):
+        path.unlink(missing_ok=True)
+        return {}
+
+
+def _flatten(value: Any, tensors: dict[str, Tensor], name: str) -> list[Any]:
+    """[kind, content] of a value; tensors and arrays go to `tensors` under the path that leads to them."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous()
+        return ["tensor", name]
+    if isinstance(value, np.ndarray):
+        tensors[name] = torch.as_tensor(np.ascontiguousarray(value))
+        return ["array", name]
+    if isinstance(value, dict):
+        return ["dict", [[key, _flatten(v, tensors, f"{name}/{i}")] for i, (key, v) in enumerate(value.items())]]
+    if isinstance(value, tuple):
+        return ["tuple", [_flatten(v, tensors, f"{name}/{i}") for i, v in enumerate(value)]]
+    if value is None or isinstance(value, bool | int | float | str):
+        return ["value", value]
+    raise TypeError(f"{name} is a {type(value).__name__}: only tensors, arrays, numbers and texts can be kept")
+
+
+def _rebuilt(node: list[Any], tensors: dict[str, Tensor], device: torch.device) -> Any:
+    kind, content = node
+    if kind == "tensor":
+        return tensors[content].to(device)
+    if kind == "array":
+        return tensors[content].numpy()
+    if kind == "dict":
+        return {key: _rebuilt(child, tensors, device) for key, child in content}
+    if kind == "tuple":
+        return tuple(_rebuilt(child, tensors, device) for child in content)
+    return content

@@ -1,0 +1,204 @@
+"""Scoring: a trained model on the fixed evaluation pairs, every registered metric, per-image values kept.
+
+The copy, the oracle and the mean face are scored beside it on the same pictures: a number means something only between
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness import registry
+from harness.data.store import FaceStore
+from harness.files import write_atomic
+from harness.options import build_model
+from harness.score import features
+from harness.score.case import build_case
+from harness.score.pictures import save_png, strip
+from harness.spec import Spec
+from metrics import ladder
+from metrics.case import Case
+from metrics.checkerboard import spectrum_picture
+from metrics.ladder import copy_case, mean_face_case, oracle_case
+from models.swapper import PEOPLE, Swapper
+
+REFERENCES = {"oracle": oracle_case, "copy": copy_case, "mean_face": mean_face_case}
+FIXED_FACES = 4
+LADDER_PAIRS = 32  # of the evaluation set: bounds what the check of the metrics themselves costs
+
+
+@dataclass
+class Scores:
+    """`scores`: {metric: {mean, n}}; `values`: {metric: per-image list}; `references`: {name: {metric: mean}};
+    `invalid`: {metric: why it is no number here}."""
+
+    scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    values: dict[str, list[float | None]] = field(default_factory=dict)
+    references: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    invalid: dict[str, str] = field(default_factory=dict)
+
+
+def score(
+    model: Swapper,
+    spec: Spec,
+    store: FaceStore,
+    device: torch.device,
+    folder: Path,
+    cache: Path,
+    names: list[str] | None = None,
+    version: str = "",
+) -> Scores:
+    """Run the evaluators `names` (default: all) on the model and write its pictures to `folder`/pictures.
+
+    Reference rows and the features of the fixed pictures depend on data and metrics only and are kept under `cache`,
+    shared by all variants; `version` (the score digest) tells one state of the metrics from another.
+    """
+    model.eval()
+    done = Scores()
+    evaluators = {name: e.object for name, e in registry.entries("metric").items() if names is None or name in names}
+    pictures = f"{store.fingerprint}/{spec.data.size}/{spec.data.encoding}"
+    key = hashlib.sha256(f"{pictures}/{version}/{sorted(evaluators)}".encode()).hexdigest()
+    kept = cache / f"{key[:24]}.features"
+    known = features.load(kept, device)
+    before = set(known)
+    case = build_case(model, spec, store, device, known)
+    for name, values in run(evaluators, case, done.invalid).items():
+        finite = values[np.isfinite(values)]
+        done.values[name] = [_number(v) for v in values]
+        done.scores[name] = {"mean": _number(finite.mean()) if len(finite) else None, "n": len(finite)}
+    done.references = _references(case, evaluators, cache / f"{key[:24]}.json")
+    for name, reason in failing(case, evaluators, cache / f"{key[:24]}-ladder.json").items():
+        done.invalid.setdefault(name, reason)
+    if set(known) != before:
+        features.save(kept, known)
+    _pictures(case, done, folder / "pictures")
+    return done
+
+
+def failing(case: Case, evaluators: dict[str, Any], path: Path | None = None) -> dict[str, str]:
+    """{metric: why its ladder fails on these pictures}; kept in `path`. Empty without ground truth, no ladder then."""
+    if not case.matched:
+        return {}
+    if path is not None and path.exists():
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            path.unlink()
+    with torch.no_grad():
+        rows = ladder.check(case, evaluators, LADDER_PAIRS)
+    found = {row.metric: f"fails its ladder here: {row.reason}" for row in rows if row.valid is False}
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(found).encode())
+    return found
+
+
+@torch.no_grad()
+def run(evaluators: dict[str, Any], case: Case, invalid: dict[str, str]) -> dict[str, np.ndarray]:
+    """Every metric of `evaluators` on a case: {name: 1-D array}. What cannot be computed here is said in `invalid`."""
+    found: dict[str, np.ndarray] = {}
+    for evaluator in evaluators.values():
+        missing = evaluator.missing(case)
+        if missing:
+            invalid.update({info.name: f"needs {', '.join(missing)}" for info in evaluator.infos})
+            continue
+        for name, values in evaluator.run(case):
+            found[name] = np.asarray(values, dtype=np.float64)
+            if not np.isfinite(found[name]).any():
+                invalid[name] = case.notes.get(name, "undefined on these pictures")
+    invalid.update(case.invalid)
+    return found
+
+
+def cost(model: Swapper, spec: Spec, device: torch.device, precision: str) -> dict[str, Any]:
+    """Parameters, FLOPs of one swap (encode and decode, batch 1), the latent's size, swap throughput with spread."""
+    with torch.device("meta"):
+        shadow = build_model(spec)
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            shadow.eval().swap(torch.empty(1, 3, spec.data.size, spec.data.size), "dst")
+    shape = tuple(model.latent_shape)
+    values, cells = int(np.prod(shape)), shape[1] * shape[2]
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "flops": counter.get_total_flops(),
+        "latent": {
+            "shape": list(shape),
+            "values": values,
+            "cells": cells,
+            "compression": 3 * spec.data.size**2 / values,
+        },
+        "swap_images_per_s": swap_speed(model, spec.data.size, device, precision),
+    }
+
+
+@torch.no_grad()
+def swap_speed(model: nn.Module, size: int, device: torch.device, precision: str, batch: int = 32) -> dict[str, Any]:
+    """Swaps a second at batch 32 on resident pictures: median and quartiles over 9 blocks, after two for warming up."""
+    x = torch.rand(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    rates = []
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        for _ in range(11):
+            began = time.perf_counter()
+            model.swap(x, "dst")  # type: ignore[operator]
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            rates.append(batch / (time.perf_counter() - began))
+    return spread(rates[2:])
+
+
+def spread(rates: list[float]) -> dict[str, Any]:
+    """Median, quartiles and n of a list of speeds; all None when it is empty."""
+    if not rates:
+        return {"median": None, "q25": None, "q75": None, "n": 0}
+    low, middle, high = statistics.quantiles(rates, n=4, method="inclusive") if len(rates) > 1 else rates * 3
+    return {"median": middle, "q25": low, "q75": high, "n": len(rates)}
+
+
+def _references(case: Case, evaluators: dict[str, Any], path: Path) -> dict[str, dict[str, float | None]]:
+    if path.exists():
+        try:
+            return json.loads(path.read_text())
+        except ValueError:
+            path.unlink()
+    if not case.matched:
+        return {}
+    out = {}
+    for name, make in REFERENCES.items():
+        values = run(evaluators, make(case), {})
+        out[name] = {k: _number(np.nanmean(v)) if np.isfinite(v).any() else None for k, v in values.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(out).encode())
+    return out
+
+
+def _pictures(case: Case, done: Scores, folder: Path) -> None:
+    """The same fixed faces for every variant, the median and worst swap of this one, and the spectrum of its error."""
+    n = min(len(case.images[p]) for p in PEOPLE)
+    chosen = {f"fixed-{k}": round(k * (n - 1) / FIXED_FACES) for k in range(FIXED_FACES)}
+    if done.values.get("swap_error"):
+        errors = np.array(done.values["swap_error"], dtype=float).reshape(2, -1).mean(axis=0)
+        order = np.argsort(errors)
+        chosen |= {"median": int(order[len(order) // 2]), "worst": int(order[-1])}
+    rows = strip(dict(case.images), dict(case.rec), dict(case.swap), list(chosen.values()))
+    for name, row in zip(chosen, rows, strict=True):
+        save_png(folder / f"{name}.png", row)
+    truth = torch.cat([case.truth(d) for d in case.swap]) if case.matched else None
+    spectrum = torch.as_tensor(spectrum_picture(torch.cat(list(case.swap.values())), truth))
+    save_png(folder / "spectrum.png", spectrum.permute(2, 0, 1) / 255)
+
+
+def _number(value: Any) -> float | None:
+    """A JSON number of 6 significant digits; None for what is not finite."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None

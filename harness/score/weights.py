@@ -1,0 +1,160 @@
+"""Other people's weights on this machine: what is there, taking a file in, and what training and scoring make of it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import registry
+from harness.errors import EnvironmentProblem, UsageError
+from harness.files import write_atomic
+from harness.spec import Spec
+from models import lpips, photographs, pretrained
+from models.pretrained import FILES, BadWeights, Pretrained
+from models.step import trait
+
+SCORING_TRUNK: lpips.Net = "alex"  # one only, so that a metric's name says what it is; the authors' own for measuring
+
+
+@dataclass(frozen=True)
+class State:
+    """One file: `state` is present, missing or damaged; `note` says how far its hash is known, or what is wrong."""
+
+    known: Pretrained
+    state: str
+    note: str
+
+
+def states() -> list[State]:
+    """Every file the harness knows. Present ones are hashed."""
+    found = []
+    for known in FILES.values():
+        if not known.path.is_file():
+            found.append(State(known, "missing", known.hash_text))
+            continue
+        try:
+            digest = pretrained.verify(known.name)
+        except (BadWeights, OSError) as error:
+            found.append(State(known, "damaged", str(error)))
+            continue
+        checked = "" if known.prefix or known.record.is_file() else ", not recorded: harness weights add"
+        found.append(State(known, "present", f"SHA-256 {digest[:16]}...{checked}"))
+    return found
+
+
+def add(file: Path, name: str | None = None) -> tuple[Path, str]:
+    """Check a file, copy it to its place and note its SHA-256 beside it; (path, SHA-256).
+
+    `name`: which one it is, when its file name does not tell. UsageError for a file that is none of them,
+    EnvironmentProblem for one that is damaged or cannot be copied. Nothing is changed then.
+    """
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}")
+    known = _which(file, name)
+    try:
+        digest = pretrained.sha256(file)
+        if not digest.startswith(known.prefix or ""):
+            raise BadWeights(f"{file}: its SHA-256 is {digest}, expected {known.prefix}...: damaged, or another file")
+        pretrained.read(file, _shapes(known.name))
+        _copy(file, known.path, digest)
+    except BadWeights as error:
+        raise EnvironmentProblem(f"{error}. Get it again from {known.origin}") from None
+    except OSError as error:
+        raise EnvironmentProblem(f"{error.filename or file}: {error.strerror or error}") from None
+    write_atomic(known.record, f"{digest}  {known.file}\n".encode())
+    return known.path, digest
+
+
+def _which(file: Path, name: str | None) -> Pretrained:
+    by_file = {known.file: known for known in FILES.values()} | FILES
+    wanted = name or file.name
+    if wanted not in by_file:
+        hint = registry.did_you_mean(wanted, FILES if name else {known.file for known in FILES.values()})
+        raise UsageError(f"{wanted!r} is not a file of weights known here. {hint} --as NAME: {', '.join(FILES)}")
+    return by_file[wanted]
+
+
+def _shapes(name: Any) -> dict[str, tuple[int, ...]]:
+    return lpips.shapes(name) if name in lpips.TAPS else photographs.shapes(name)
+
+
+def _copy(file: Path, place: Path, digest: str) -> None:
+    """A copy that appears whole or not at all, read back."""
+    if place.exists() and place.samefile(file):
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(file, temporary)
+        if pretrained.sha256(temporary) != digest:
+            raise BadWeights(f"{temporary}: the copy differs from {file}")
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def preflight(specs: Iterable[Spec]) -> None:
+    """Ask each loss term in use whether it could be built here, and look for damage in what scoring would read.
+
+    EnvironmentProblem names file, hash and place; UsageError tells of a term that cannot read these faces.
+    """
+    asked: list[tuple[str, dict[str, Any], bool]] = []
+    for_scores: set[str] = set()
+    for spec in specs:
+        builtin = spec.data.source == "builtin"
+        for_scores |= {SCORING_TRUNK, *_face_names(builtin)}
+        asked += [(name, dict(term.options), builtin) for name, term in spec.loss.items() if term.weight > 0]
+    for name, options, builtin in {repr(one): one for one in asked}.values():
+        loss = registry.get("loss", name).object
+        if why := trait(loss, "unfit")(options, builtin):
+            raise UsageError(f"the loss {name!r} does not fit the data: {why}")
+        try:
+            trait(loss, "preflight")(options)
+        except BadWeights as error:
+            raise EnvironmentProblem(f"the loss {name!r} cannot be computed: {error}") from None
+    for name in filter(pretrained.present, for_scores):
+        _ready(functools.partial(pretrained.verify, name))
+
+
+def scoring_state(synthetic: bool) -> str:
+    """Which weights would take part in scoring; part of the score digest, so that a new file outdates old scores."""
+    return "".join(f"+{name}" for name in (SCORING_TRUNK, *_face_names(synthetic)) if pretrained.present(name))
+
+
+def _face_names(synthetic: bool) -> list[str]:
+    return [] if synthetic else list(photographs.CLASSES)
+
+
+@functools.cache
+def perceptual(device: torch.device) -> lpips.LPIPS | None:
+    """LPIPS for scoring, with `.name`; None when the trunk is missing. EnvironmentProblem for a damaged file."""
+    return _ready(lambda: lpips.LPIPS(SCORING_TRUNK).to(device)) if pretrained.present(SCORING_TRUNK) else None
+
+
+@functools.cache
+def face_embedder(device: torch.device) -> photographs.FaceNet | None:
+    """The identity embedder for photographs, VGGFace2's, else CASIA's, else None. EnvironmentProblem when damaged."""
+    name: Any = next((name for name in photographs.CLASSES if pretrained.present(name)), None)
+    return _ready(lambda: photographs.FaceNet(name).to(device)) if name else None
+
+
+@functools.cache
+def face_finder(device: torch.device) -> photographs.FaceFinder:
+    """MTCNN for photographs."""
+    return photographs.FaceFinder(device)
+
+
+def _ready(make: Any) -> Any:
+    try:
+        return make()
+    except BadWeights as error:
+        raise EnvironmentProblem(str(error)) from None

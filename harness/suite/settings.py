@@ -1,0 +1,227 @@
+"""From dotted settings with their places to a checked `Spec`; every mistake is told with the place of its cause."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness import registry
+from harness.errors import UsageError
+from harness.options import check_options, known_options
+from harness.spec import Spec
+from harness.suite.yamlfile import Document, Path_, Where, parse
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One leaf of a specification: `path` is ("optim", "lr"); `keys` are its parts' places, `where` the value's."""
+
+    path: Key
+    value: Any
+    keys: tuple[Where, ...]
+    where: Where
+
+    @property
+    def key(self) -> Where:
+        """The place of the last part."""
+        return self.keys[-1] if self.keys else self.where
+
+    @property
+    def dotted(self) -> str:
+        return ".".join(self.path)
+
+
+def flatten(
+    document: Document, at: Path_, value: Any, under: Key = (), keys: tuple[Where, ...] = ()
+) -> Iterator[Setting]:
+    """Settings of the (nested or dotted) mapping that stands at path `at` of the document. A list is a leaf."""
+    if isinstance(value, dict) and (value or not under):
+        for key, inner in value.items():
+            parts = tuple(key.split("."))
+            place = document.where((*at, key), key=True)
+            if not all(parts):
+                raise place.error(f"the key {key!r} has an empty part. Expected a key such as `optim.lr`")
+            starts = [sum(len(part) + 1 for part in parts[:i]) for i in range(len(parts))]
+            places = tuple(place.shifted(start) for start in starts)
+            yield from flatten(document, (*at, key), inner, (*under, *parts), (*keys, *places))
+        return
+    if len(under) == 2 and under[0] == "loss" and _is_number(value):
+        under, keys = (*under, "weight"), (*keys, keys[-1])
+    yield Setting(under, value, keys, document.where(at))
+
+
+def distinct(settings: Iterable[Setting]) -> tuple[Setting, ...]:
+    """The settings, none given twice: `a.b: 1` beside `a: {b: 2}` is an error."""
+    seen: dict[Key, Setting] = {}
+    for setting in settings:
+        if setting.path in seen:
+            raise setting.key.error(f"{setting.dotted} is set twice (also at {seen[setting.path].key}). Keep one")
+        seen[setting.path] = setting
+    return tuple(seen.values())
+
+
+def from_options(texts: Sequence[str]) -> tuple[Setting, ...]:
+    """`--set key=value`, the value read as YAML. A later one wins over an earlier one."""
+    found: dict[Key, Setting] = {}
+    for text in texts:
+        where = Where(f"--set {text}")
+        key, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key.strip()):
+            raise where.error("not readable. Expected KEY=VALUE such as optim.lr=1e-4")
+        document = parse(value, where.source) if value.strip() else Document(where.source, value="")
+        document.key_at.clear()
+        document.value_at.clear()
+        document.value_at[()] = where
+        for setting in flatten(document, (), {key.strip(): document.value}):
+            found[setting.path] = setting
+    return tuple(found.values())
+
+
+def anchored(settings: Iterable[Setting], folder: Path) -> tuple[Setting, ...]:
+    """The settings with a relative `data.source` read from `folder`, absolute."""
+    return tuple(
+        replace(setting, value=str((folder / setting.value).resolve()))
+        if setting.path == ("data", "source")
+        and isinstance(setting.value, str)
+        and setting.value not in ("builtin", "")
+        else setting
+        for setting in settings
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def resolve(layers: Iterable[Setting], fallback: Where) -> Spec:
+    """The `Spec` of these settings, later ones winning, all names and values checked, all defaults filled in.
+
+    `loss.NAME: null` takes the term out. UsageError names the place of the setting at fault, `fallback` for one that
+    is missing.
+    """
+    tree: dict[str, Any] = {}
+    origin: dict[Key, Setting] = {}
+    for setting in layers:
+        origin[setting.path] = setting
+        node = tree
+        for part in setting.path[:-1]:
+            if not isinstance(node.get(part), dict):
+                node[part] = {}
+            node = node[part]
+        if setting.value is None and len(setting.path) == 2 and setting.path[0] == "loss":
+            node.pop(setting.path[-1], None)
+        else:
+            node[setting.path[-1]] = setting.value
+    places = _Places(origin, fallback)
+    try:
+        spec = Spec.model_validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        raise places.error(error, Spec) from None
+    source = spec.data.source
+    if source != "builtin" and not Path(source).is_dir():
+        what = f"there is no folder {source!r}. Expected `builtin`, or a folder with src/ and dst/"
+        raise places.at(("data", "source")).error(what)
+    variant = places.get("variant", spec.model.variant, ("model", "variant"))
+    model = {"variant": spec.model.variant, **places.options(variant, spec.model.options, ("model",))}
+    loss = {}
+    for name, term in spec.loss.items():
+        options = places.options(places.get("loss", name, ("loss", name)), term.options, ("loss", name))
+        loss[name] = {"weight": term.weight, **options}
+    whole = spec.model_dump(mode="json") | {"model": model, "loss": loss}
+    return Spec.model_validate_json(json.dumps(whole), strict=True)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Finds the setting that an error is about."""
+
+    origin: Mapping[Key, Setting]
+    fallback: Where
+
+    def at(self, path: Key, *, key: bool = False) -> Where:
+        for end in range(len(path), 0, -1):
+            for known, setting in reversed(list(self.origin.items())):
+                if known == path[:end] or (end == len(path) and known[:end] == path):
+                    return setting.keys[end - 1] if key else setting.where
+        return self.fallback
+
+    def get(self, kind: registry.Kind, name: str, path: Key) -> registry.Entry:
+        try:
+            return registry.get(kind, name)
+        except UsageError as error:
+            raise self.at(path, key=kind == "loss").error(str(error)) from None
+
+    def options(self, entry: registry.Entry, values: dict[str, Any], under: Key) -> dict[str, Any]:
+        known = known_options(entry)
+        for name in values:
+            if name not in known:
+                what = f"the {entry.kind} {entry.name!r} has no option {name!r}"
+                raise self.at((*under, name), key=True).error(f"{what}. {registry.did_you_mean(name, known)}")
+        try:
+            return check_options(entry, values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])  # what follows are members of a union, or places inside a list
+            if first["type"] != "missing":
+                first["input"] = values[name]
+            alike = {e["msg"]: explain(e, "", known) for e in error.errors() if e["loc"][0] == name}
+            text = explain(first, ".".join((*under, name)), known)
+            text += "".join(f" or{other.partition('Expected')[2]}" for other in list(alike.values())[1:])
+            raise self.at((*under, name)).error(text) from None
+
+    def error(self, error: ValidationError, model: type[BaseModel]) -> UsageError:
+        first = max(error.errors(), key=lambda e: e["type"] == "extra_forbidden")  # a misspelt key is missed as well
+        path = tuple(str(part) for part in first["loc"])
+        known = known_keys(model, path[:-1])
+        text = explain(first, ".".join(path), known)
+        if first["type"] == "extra_forbidden" and (leaf := _leaf_named(path[-1])):
+            text = f"there is no key {'.'.join(path)!r}. Did you mean {leaf!r}?"
+        return self.at(path, key=first["type"] == "extra_forbidden").error(text)
+
+
+def known_keys(model: Any, path: Sequence[str | int]) -> list[str]:
+    """Names of the fields at this path of a pydantic model; empty where keys are free."""
+    for part in path:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        members = get_args(field.annotation) or (field.annotation,) if field else ()
+        model = next((m for m in members if m is not type(None)), None)
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+    return list(model.model_fields)
+
+
+def _leaf_named(name: str) -> str:
+    """`optim.lr` for `lr`: a key given without its section."""
+    for section in ("optim", "data", "score", "data.augment"):
+        if name in known_keys(Spec, section.split(".")):
+            return f"{section}.{name}"
+    return ""
+
+
+def explain(error: ErrorDetails, name: str, known: Iterable[str]) -> str:
+    """One pydantic error in plain words: what is wrong, and what was expected."""
+    given = repr(error["input"])
+    given = given if len(given) <= 60 else given[:57] + "..."
+    match error["type"]:
+        case "extra_forbidden":
+            return f"there is no key {name!r}. {registry.did_you_mean(name.split('.')[-1], known)}"
+        case "missing":
+            return f"{name} is missing. Expected `{name}: ...`"
+        case "literal_error":
+            expected = error["ctx"]["expected"]
+            near = registry.did_you_mean(str(error["input"]), re.findall(r"'([^']*)'", expected))
+            tail = f". {near}" if near.startswith("Did") else ""
+            return f"{name} cannot be {given}. Expected {expected}{tail}"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if error["msg"].startswith("Value error, "):
+        return f"{name} cannot be {given}: {message}"
+    return f"{name} cannot be {given}. Expected {message}"

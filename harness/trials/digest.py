@@ -1,0 +1,72 @@
+"""Digests of trials: everything that decides a number is in them, nothing else is.
+
+Code counts by its meaning (`harness.source`): a reworded comment or a renamed file outdates nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.compute import Compute
+from harness.files import HOME, hash_of
+from harness.source import code_hash
+from harness.spec import DataSpec, Spec
+from models.step import trait
+
+# What these decide is in the spec, in an entry's own file, or in no number at all.
+NO_NUMBER = ("errors", "files", "lock", "terminal", "registry", "plugins", "source", "spec")
+
+
+def digest(spec: Spec, seed: int, fingerprint: str, code: str, compute: Compute) -> str:
+    """SHA-256 of all that decides the trained model. An own folder counts by its content, not by its path."""
+    values = spec.model_dump(mode="json")
+    if spec.data.source != "builtin":
+        values["data"]["source"] = "folder"
+    content = {"spec": values, "seed": seed, "data": fingerprint, "code": code, "compute": compute.identity}
+    return hash_of(content)
+
+
+def score_digest(spec: Spec, metrics: Iterable[str], code: str) -> str:
+    """SHA-256 of all that decides the scores of a trained model."""
+    values = {"score": spec.score.model_dump(mode="json"), "metrics": sorted(metrics), "code": code}
+    return hash_of(values)
+
+
+class Hashes:
+    """Hashes of data and code, each taken once for all trials of a plan."""
+
+    def __init__(self, home: Path = HOME) -> None:
+        self.home = home
+        self.silent = [home / "harness" / f"{name}.py" for name in NO_NUMBER]
+        self._done: dict[Any, str] = {}
+
+    def _once(self, key: Any, make: Any) -> str:
+        if key not in self._done:
+            self._done[key] = make()
+        return self._done[key]
+
+    def data(self, data: DataSpec, seed: int) -> str:
+        """The fingerprint of a replicate's images."""
+        from harness.data.fingerprint import data_fingerprint
+
+        return self._once((data, seed), lambda: data_fingerprint(data, seed))
+
+    def training(self, spec: Spec) -> str:
+        """The code that trains this spec: the loop, the data's way to it, the variant, the losses in use."""
+        losses = [registry.get("loss", name) for name, term in spec.loss.items() if term.weight > 0]
+        files = {registry.get("variant", spec.model.variant).file, *(loss.file for loss in losses)}
+        read = sorted({file for loss in losses for file in trait(loss.object, "reads")})
+        harness = self.home / "harness"
+        roots = [harness / "train" / "loop.py", harness / "data" / "store.py", *sorted(files)]
+        key = (frozenset(files), *read)
+        return self._once(key, lambda: code_hash(roots, self.home, read, self.silent))
+
+    def scoring(self, metrics: Iterable[str]) -> str:
+        """The code that scores with these evaluators, and the weights that come with the product."""
+        files = {registry.get("metric", name).file for name in metrics}
+        weights = sorted(f for f in (self.home / "models" / "weights").rglob("*") if f.is_file() and f.suffix != ".py")
+        roots = [self.home / "harness" / "score" / "score.py", *sorted(files)]
+        return self._once(("score", frozenset(files)), lambda: code_hash(roots, self.home, weights, self.silent))

@@ -1,0 +1,146 @@
+"""What a run is going to do: plan.json, and the table of a dry run with its estimates of time and disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.files import HOME
+from harness.ledger.records import Ledger, Record
+from harness.spec import DataSpec, Spec
+from harness.suite.suite import Suite
+from harness.trials.trial import Trial, parameters
+
+# Seconds a pixel of a training image: the reference run of `bottleneck` took about 105 s a trial for 2,000 steps of 16
+# images at 64 x 64 on one core; a GPU's is a guess.
+ROUGH_RATE = {"cpu": 8.0e-7, "cuda": 2e-8}
+PICTURES_BYTES = 3_000_000
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One row of the dry run. `basis` says where the estimates come from."""
+
+    trial: Trial
+    state: str
+    steps: int | None
+    parameters: int
+    seconds: float | None
+    bytes: int
+    basis: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        trial = self.trial
+        return {
+            "name": trial.name,
+            "label": trial.label,
+            "seed": trial.seed,
+            "pair": trial.pair,
+            "digest": trial.digest,
+            "steps": self.steps,
+            "parameters": self.parameters,
+            "estimated_seconds": self.seconds,
+            "estimated_bytes": self.bytes,
+            "basis": self.basis,
+            "state": self.state,
+        }
+
+
+def plan_of(
+    suite: Suite, scale: str, reason: str, trials: Sequence[Trial], command: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of plan.json. `settings` are the command line's --set values."""
+    return {
+        "suite": suite.name,
+        "question": suite.question,
+        "scale": scale,
+        "scale_reason": reason,
+        "baseline": suite.baseline,
+        "command": command,
+        "suite_file": _shown(suite.file),
+        "axes": list(suite.axes),
+        "overrides": dict(settings),
+        "metrics": list(trials[0].metrics) if trials else [],
+        "claims": [dict(claim) for claim in suite.claims],
+        "trials": [
+            {
+                "name": trial.name,
+                "label": trial.label,
+                "cell": dict(trial.cell),
+                "seed": trial.seed,
+                "pair": trial.pair,
+                "digest": trial.digest,
+                "score_digest": trial.score_digest,
+            }
+            for trial in trials
+        ],
+    }
+
+
+def _shown(file: Path) -> str:
+    """A suite's file without the user's folders."""
+    file = file.resolve()
+    for root in (HOME, Path.cwd()):
+        if file.is_relative_to(root):
+            return file.relative_to(root).as_posix().removeprefix("harness/")
+    return file.name
+
+
+def steps_of(spec: Spec) -> int | None:
+    """Optimiser steps; None when only the data can tell (epochs over an own folder)."""
+    if spec.optim.steps:
+        return spec.optim.steps
+    frames = training_images(spec.data)
+    if frames is None:
+        return None
+    return spec.optim.epochs * -(-frames * spec.data.repeat // spec.optim.batch)
+
+
+def training_images(data: DataSpec) -> int | None:
+    """Training images of a built-in person; None for an own folder."""
+    return data.frames if data.source == "builtin" else None
+
+
+def planned(trials: Sequence[Trial], ledger: Ledger) -> list[Planned]:
+    """A row a trial. Past records of the same ledger give the estimates; without any, a stated rough rate does."""
+    past = [record for record in ledger.records() if record.status == "done"]
+    rows, sizes = [], dict[str, int]()
+    for trial in trials:
+        record = ledger.read(trial.name)
+        like = next((r for r in past if r.label == trial.label and r.scale == trial.scale), None)
+        like = like or next((r for r in past if r.scale == trial.scale), None)
+        steps = steps_of(trial.spec)
+        if trial.label not in sizes:
+            sizes[trial.label] = parameters(trial.spec)
+        size = sizes[trial.label]
+        seconds, basis = _seconds(trial, steps, like)
+        disk = _folder_bytes(like.folder) if like else 4 * size + 2 * 12 * size + PICTURES_BYTES
+        rows.append(Planned(trial, state_of(record, trial), steps, size, seconds, disk, basis))
+    return rows
+
+
+def state_of(record: Record | None, trial: Trial) -> str:
+    """`done`, `scores outdated`, a failure's status, or `to do`."""
+    if record is None or record.digest != trial.digest:
+        return "to do"
+    if record.status == "done" and record.score_digest != trial.score_digest:
+        return "scores outdated"
+    return record.status
+
+
+def _seconds(trial: Trial, steps: int | None, like: Record | None) -> tuple[float | None, str]:
+    if like is not None and (wall := (like.cost.get("wall_s") or {}).get("total")):
+        same = bool(steps and like.cost.get("steps"))
+        return float(wall) * (steps / like.cost["steps"] if same and steps else 1.0), f"measured on {like.name}"
+    if steps is None:
+        return None, "unknown: epochs over an own folder"
+    images = steps * 2 * trial.spec.optim.batch
+    return images * trial.spec.data.size**2 * ROUGH_RATE[trial.compute.device], "rough rate"
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(os.path.getsize(file) for file in folder.rglob("*") if file.is_file() and not file.is_symlink())

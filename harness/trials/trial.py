@@ -1,0 +1,186 @@
+"""A trial: one cell of a suite with one seed, frozen, under a digest of everything that decides its numbers.
+
+The digest covers the resolved spec, the seed, the data's fingerprint, the code that trains, and what computes it.
+Folders and the number of trials at once stay out: they decide no number.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness import registry
+from harness.compute import Compute, choose_compute
+from harness.errors import UsageError
+from harness.options import build_model, settled
+from harness.score.weights import scoring_state
+from harness.spec import DataSpec, Spec
+from harness.suite.matrix import Cell
+from harness.suite.settings import Setting, resolve
+from harness.suite.suite import Suite, layers
+from harness.trials.digest import Hashes, digest, score_digest
+from models.anatomy import undrawn
+from models.step import Loss, trait
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is run. `pair` is near, mid or far, or `own` for a folder of one's own; `cell` is {dotted key: value}."""
+
+    suite: str
+    scale: str
+    label: str
+    cell: Mapping[str, Any]
+    seed: int
+    pair: str
+    spec: Spec
+    metrics: tuple[str, ...]
+    fingerprint: str
+    compute: Compute
+    digest: str
+    score_digest: str
+
+    @property
+    def name(self) -> str:
+        """Folder name of the trial: label, seed and the start of the digest."""
+        return f"{self.label}-s{self.seed}-{self.digest[:8]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self) | {"spec": self.spec.model_dump(mode="json"), "metrics": list(self.metrics)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Trial:
+        """The inverse of `to_dict`."""
+        spec = Spec.model_validate_json(json.dumps(values["spec"]), strict=True)
+        compute = Compute(**values["compute"])
+        return cls(**{**values, "spec": spec, "compute": compute, "metrics": tuple(values["metrics"])})
+
+
+def trials(
+    suite: Suite,
+    scale: str,
+    overrides: Sequence[Setting] = (),
+    *,
+    seeds: int | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> list[Trial]:
+    """The trials of a suite at a scale, seed by seed over all cells, so that an early look compares all variants.
+
+    `device` (cpu or cuda) and `threads` (of each trial, on a CPU) are what will compute them.
+    All scales are checked, so that a mistake in a larger one is found on the small machine. UsageError when something
+    is wrong.
+    """
+    for other in suite.scales if not overrides else ():
+        if other != scale:
+            for cell in suite.cells:
+                resolve(layers(suite, cell, other, ()), suite.top)
+    chosen = _metrics(suite)
+    for setting in overrides:
+        if setting.dotted in suite.axes:
+            raise setting.where.error("this key is an axis of the suite's matrix. Use --only to choose cells")
+    specs = []
+    for cell in suite.cells:
+        spec = settled(resolve(layers(suite, cell, scale, tuple(overrides)), suite.top))
+        _buildable(spec, cell.settings[0].where.error if cell.settings else suite.top.error)
+        specs.append((cell, spec, choose_compute(spec, device, threads)))
+    hashes, found = Hashes(), []
+    for seed in _seeds(suite, scale, seeds):
+        for cell, spec, compute in specs:
+            found.append(_trial(suite, scale, cell, seed, spec, compute, chosen, hashes))
+    return found
+
+
+def matching(trials: Sequence[Trial], only: str | None) -> list[Trial]:
+    """The trials whose label or `label-sSEED` matches the glob; all without one. UsageError when none is left."""
+    found = [
+        trial
+        for trial in trials
+        if not only or any(fnmatch.fnmatchcase(text, only) for text in (trial.label, f"{trial.label}-s{trial.seed}"))
+    ]
+    if not found:
+        labels = ", ".join(dict.fromkeys(trial.label for trial in trials[:40]))
+        raise UsageError(f"--only {only}: no trial matches. Expected a glob over: {labels} (or LABEL-sSEED)")
+    return found
+
+
+def _seeds(suite: Suite, scale: str, wanted: int | None) -> tuple[int, ...]:
+    seeds = suite.scale_seeds.get(scale, suite.seeds)
+    if wanted is None:
+        return seeds
+    more = range(max(seeds) + 1, max(seeds) + 1 + max(0, wanted - len(seeds)))
+    return (*seeds[:wanted], *more)
+
+
+def _metrics(suite: Suite) -> tuple[str, ...]:
+    known = registry.entries("metric")
+    for name, where in zip(suite.metrics or (), suite.metrics_at, strict=True):
+        if name not in known:
+            raise where.error(f"there is no metric {name!r}. {registry.did_you_mean(name, known)}")
+    return suite.metrics or tuple(known)
+
+
+def _trial(
+    suite: Suite,
+    scale: str,
+    cell: Cell,
+    seed: int,
+    spec: Spec,
+    compute: Compute,
+    metrics: tuple[str, ...],
+    hashes: Hashes,
+) -> Trial:
+    data, pair = resolved_pair(spec.data, seed)
+    spec = spec.model_copy(update={"data": data})
+    fingerprint = hashes.data(data, seed)
+    return Trial(
+        suite=suite.name,
+        scale=scale,
+        label=cell.label,
+        cell=cell.values,
+        seed=seed,
+        pair=pair,
+        spec=spec,
+        metrics=metrics,
+        fingerprint=fingerprint,
+        compute=compute,
+        digest=digest(spec, seed, fingerprint, hashes.training(spec), compute),
+        score_digest=score_digest(spec, metrics, hashes.scoring(metrics) + scoring_state(data.source == "builtin")),
+    )
+
+
+def resolved_pair(data: DataSpec, seed: int) -> tuple[DataSpec, str]:
+    """The data section with `cycle` replaced by the pair of this replicate, and the pair's name."""
+    if data.source != "builtin":
+        return data, "own"
+    from harness.data.fingerprint import generation
+
+    pair = generation(data, seed)["pair"]
+    return data.model_copy(update={"pair": pair}), pair
+
+
+def parameters(spec: Spec) -> int:
+    """Number of parameters of the spec's model, built without memory."""
+    with undrawn():
+        return sum(parameter.numel() for parameter in build_model(spec).parameters())
+
+
+def _buildable(spec: Spec, error: Callable[[str], UsageError]) -> None:
+    """A size that a variant cannot have, or a loss that its model cannot serve, is told before anything is trained."""
+    with undrawn():
+        try:
+            model = build_model(spec)
+        except ValueError as problem:
+            raise error(f"the variant {spec.model.variant!r} cannot be built: {problem}") from None
+        for name, term in spec.loss.items():
+            loss = registry.get("loss", name).object
+            if term.weight == 0 or trait(loss, "bind") is Loss.bind:
+                continue
+            try:
+                loss(**term.options).bind(model, spec.data.size)
+            except ValueError as problem:
+                raise error(f"the loss {name!r} does not fit {spec.model.variant!r}: {problem}") from None
