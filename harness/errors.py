@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class HarnessError(Exception):
     """Base of every expected failure: the message is the whole story (no traceback); `code` is the exit code."""
@@ -31,3 +34,12 @@ class EnvironmentProblem(HarnessError):
     """Weights, device, disk or another thing outside the suite is missing or broken."""
 
     code = 4
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known name, or all of them when none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    return f"Expected one of: {', '.join(names[:40])}" if names else "There are none"

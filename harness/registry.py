@@ -5,21 +5,20 @@ Entries come from `harness.plugins` and from the decorators below. What options 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness import plugins
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.plugins import Kind
 
 __all__ = [
-    "Entry", "Kind", "did_you_mean", "entries", "get", "load_plugin", "loaded_plugins", "loss", "metric", "register",
+    "Entry", "Kind", "entries", "get", "load_plugin", "loaded_plugins", "loss", "metric", "register",
     "variant",
 ]  # fmt: skip
 
@@ -65,15 +64,6 @@ def _entry(kind: Kind, name: str, thing: Any) -> Entry:
     except (TypeError, OSError):
         file, line = Path(getattr(source, "__module__", "?")), 0
     return Entry(kind, name, thing, file, line)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of an error message: the nearest known name, or all of them when none is near."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if near:
-        return f"Did you mean {near[0]!r}?"
-    return f"Expected one of: {', '.join(names[:40])}" if names else "There are none"
 
 
 @functools.cache

@@ -9,21 +9,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.files import finite
+
 SCHEMA_VERSION = 1
 
 
 def as_json(values: Mapping[str, Any]) -> None:
     """Print a JSON object with `schema_version` on stdout; NaN becomes null."""
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **_finite(values)}, indent=1, ensure_ascii=True, default=str)
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **finite(values)}, indent=1, ensure_ascii=True, default=str)
     print(text)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:

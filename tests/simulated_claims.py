@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.claims.verdict import judge
 from harness.ledger.records import Record
-from harness.ledger.table import Table, Trial, Variant
+from harness.ledger.table import Outcome, Table, Variant
 
 LEVEL, EFFECT, SEEDS, IMAGE = 0.15, 0.06, 0.02, 0.06  # standard deviations: pair, effect over pairs, training, image
 IMAGES = 8
@@ -51,7 +51,7 @@ def table(
                 name=f"v{v}-s{k}", label=f"v{v}", seed=k, status="done", cost={"latent": {"cells": cells[v]}},
                 scores={name: {"mean": float(values.mean()), "n": IMAGES} for name, values in found.items()},
             )  # fmt: skip
-            trials.append(Trial(f"v{v}-s{k}", f"v{v}", {}, k, PAIRS[k % 3], "done", Path(), record, False, found))
+            trials.append(Outcome(f"v{v}-s{k}", f"v{v}", {}, k, PAIRS[k % 3], "done", Path(), record, False, found))
         variants.append(Variant(f"v{v}", {}, tuple(trials)))
     return Table(Path("s"), {"suite": "s", "claims": list(claims)}, tuple(variants), 0)
 

@@ -63,7 +63,7 @@ MAY = {  # a room, and what it may import besides itself; the rooms of a floor s
     "errors": "",
     "files": "errors",
     "lock": "errors files",
-    "terminal": "errors",
+    "terminal": "errors files",
     "spec": "errors",
     "source": "files",
     "plugins": "errors",

@@ -45,8 +45,6 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert written == ledger.read(written.name)
     assert replace(written, sha256="", folder=Path()) == record()
     assert written.folder == tmp_path / "tiny" / "trials" / written.name
-    assert ledger.find("a" * 64) == written
-    assert ledger.find("a" * 64, "c" * 64) is None
 
 
 def test_a_deleted_index_is_rebuilt_equal(tmp_path: Path) -> None:

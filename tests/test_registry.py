@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 import harness
 from harness import registry
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.options import check_options, known_options
 
 
@@ -70,8 +70,8 @@ def test_unusable_names_are_refused(empty: None) -> None:
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"there is no variant 'gird'\. Did you mean 'grid'\?"):
         registry.get("variant", "gird")
-    assert registry.did_you_mean("zzz", ["a", "b"]) == "Expected one of: a, b"
-    assert registry.did_you_mean("zzz", []) == "There are none"
+    assert did_you_mean("zzz", ["a", "b"]) == "Expected one of: a, b"
+    assert did_you_mean("zzz", []) == "There are none"
 
 
 def test_options_are_checked_against_the_signature() -> None:

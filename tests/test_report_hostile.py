@@ -10,7 +10,7 @@ import pytest
 from fake_ledger import write_ledger
 
 from harness.report import build
-from harness.report.sheet import guard
+from harness.report.csv_file import guard
 
 HOSTILE = {3: "<script>alert(1)</script>", 4: "[red]x[/red]", 5: "=cmd()", 6: "a|b`c`*d*", 7: "$\\alpha$"}
 

@@ -11,7 +11,7 @@ from fake_ledger import trial_name, write_ledger
 from PIL import Image
 
 from harness.ledger.table import load
-from harness.report import closer, figures, pictures
+from harness.report import details, figures, pictures
 from harness.report.numbers import Numbers
 
 
@@ -35,14 +35,14 @@ def test_large_pictures_are_reduced_until_they_fit_the_page(tmp_path: Path, monk
 
 def test_differences_and_skin_patches_come_from_the_strips(folder: Path) -> None:
     strip = folder / "trials" / trial_name("grid7", 0) / "pictures" / "fixed-0.png"
-    row = closer.tiles(strip).astype(int)
+    row = details.tiles(strip).astype(int)
     assert row.shape == (6, 64, 64, 3)
-    shown = np.asarray(closer.difference(strip)).astype(int)
+    shown = np.asarray(details.difference(strip)).astype(int)
     assert shown.shape == (64, 128, 3)
     assert np.array_equal(shown[:, :64], np.minimum(2 * abs(row[2] - row[5]), 255))
     assert np.array_equal(shown[:, 64:], np.minimum(2 * abs(row[3] - row[0]), 255))
-    top, left = closer.flattest(row[5].astype(np.uint8), 8)
-    patch = np.asarray(closer.skin(strip, (top, left), 8))
+    top, left = details.flattest(row[5].astype(np.uint8), 8)
+    patch = np.asarray(details.skin(strip, (top, left), 8))
     assert np.array_equal(patch[:, :8], row[2][top : top + 8, left : left + 8])
     assert row[5][top : top + 8, left : left + 8, 0].min() > row[5][top : top + 8, left : left + 8, 2].max()  # skin
 
@@ -52,8 +52,8 @@ def test_a_mesh_is_strengthened_and_shading_is_not(tmp_path: Path) -> None:
     mesh = ramp + 4 * (np.indices((16, 16)).sum(0) % 2)
     row = np.concatenate([ramp] * 2 + [mesh] + [ramp] * 3, axis=1)
     Image.fromarray(np.repeat(row[..., None], 3, axis=2).round().astype(np.uint8)).save(tmp_path / "strip.png")
-    swap = np.asarray(closer.skin(tmp_path / "strip.png", (4, 4), 8)).astype(float)[..., 0]
-    truth = np.asarray(closer.skin(tmp_path / "strip.png", (4, 4), 8, 5)).astype(float)[..., 0]
+    swap = np.asarray(details.skin(tmp_path / "strip.png", (4, 4), 8)).astype(float)[..., 0]
+    truth = np.asarray(details.skin(tmp_path / "strip.png", (4, 4), 8, 5)).astype(float)[..., 0]
     assert abs(np.diff(swap[:, 8:], axis=0)).mean() == pytest.approx(
         4 * abs(np.diff(swap[:, :8], axis=0)).mean(), rel=0.1
     )

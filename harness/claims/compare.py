@@ -19,11 +19,10 @@ import numpy as np
 
 from harness.claims import stats
 from harness.claims.stats import Array, Estimate
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.ledger.records import ledgers
 from harness.ledger.table import LOSS, Key, Table, Variant, load
 from harness.ledger.wording import HEADLINES, label
-from harness.registry import did_you_mean
 
 FRACTION = 0.05
 ALWAYS = ("swap_error", "rec_ssim", "train_images_per_s", "parameters")  # beside the headlines

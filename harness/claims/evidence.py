@@ -17,7 +17,7 @@ from harness.claims.stats import Array, Estimate, Interval
 from harness.claims.transition import STEP, transition_fit
 from harness.claims.words import Relation, axis, describe, figure, title, unit
 from harness.ledger.table import Key, Table
-from harness.ledger.wording import count
+from harness.terminal import count
 
 TREND_LEVEL = 0.9  # of a trend's slope: 5 % on either side, asked for beside Page's test
 

@@ -25,7 +25,7 @@ from harness.claims.evidence import Evidence, gather, unmet
 from harness.claims.stats import Interval
 from harness.claims.words import figure
 from harness.ledger.table import Table
-from harness.ledger.wording import count
+from harness.terminal import count
 
 ALPHA = 0.05
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from harness import registry
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, did_you_mean
 from harness.ledger.records import Ledger, Record, ledgers
 from harness.options import known_options
 from harness.terminal import cell, say, table
@@ -146,7 +146,7 @@ def find_trial(name: str, root: Path) -> Record:
         return known[matches[0]]
     if matches:
         raise UsageError(f"{name!r} could be any of: {', '.join(sorted(matches)[:20])}. Give more of the name")
-    raise UsageError(f"there is no trial {name!r} under {root}. {registry.did_you_mean(name, known)}")
+    raise UsageError(f"there is no trial {name!r} under {root}. {did_you_mean(name, known)}")
 
 
 def pictures(record: Record) -> list[Path]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentProblem, UsageError
-from harness.ledger.table import Table, Trial
+from harness.ledger.table import Outcome, Table
 
 PARAMETER_CHARACTERS = 500  # MLflow stores keep no longer value
 SKIPPED = ("step", "images", "seconds")
 
 
-def curves(trial: Trial) -> Iterator[tuple[str, int, float]]:
+def curves(trial: Outcome) -> Iterator[tuple[str, int, float]]:
     """(name, step, value) of a trial's history: "loss/kl", "total", "swap_error", "grad_norm/encoder", "lr"."""
     for row in trial.history:
         for key, value in row.items():
@@ -30,14 +30,14 @@ def curves(trial: Trial) -> Iterator[tuple[str, int, float]]:
                     yield name, int(row["step"]), float(number)
 
 
-def scores(trial: Trial) -> dict[str, float]:
+def scores(trial: Outcome) -> dict[str, float]:
     """Mean of every score that is a number here."""
     means = {name: (score or {}).get("mean") for name, score in trial.part("scores").items()}
     bad = trial.part("invalid")
     return {k: float(v) for k, v in means.items() if k not in bad and v is not None and math.isfinite(v)}
 
 
-def parameters(trial: Trial) -> dict[str, str | int | float | bool]:
+def parameters(trial: Outcome) -> dict[str, str | int | float | bool]:
     """The resolved specification, flat ("optim.lr"), with seed, pair and label."""
     flat: dict[str, str | int | float | bool] = {"label": trial.label, "seed": trial.seed, "pair": trial.pair}
 
@@ -52,12 +52,12 @@ def parameters(trial: Trial) -> dict[str, str | int | float | bool]:
     return flat
 
 
-def pictures(trial: Trial) -> list[Path]:
+def pictures(trial: Outcome) -> list[Path]:
     """The strips and the spectrum that scoring left."""
     return sorted((trial.folder / "pictures").glob("*.png"))
 
 
-def exported(table: Table) -> list[Trial]:
+def exported(table: Table) -> list[Outcome]:
     """The trials that have a record, failed ones too. UsageError when there is none."""
     found = [trial for trial in table.trials if trial.record is not None]
     if not found:
@@ -144,7 +144,7 @@ def _missing(package: str, error: ImportError) -> EnvironmentProblem:
     )
 
 
-def _seconds(trial: Trial) -> float:
+def _seconds(trial: Outcome) -> float:
     """When the trial began, in seconds of the epoch; now when its record does not say."""
     started = trial.record.started if trial.record else ""
     try:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from harness.errors import EnvironmentProblem, UsageError
+from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.files import hash_of, write_atomic, write_json
 from harness.lock import Busy, claim_trial, guarded
 
@@ -192,13 +192,6 @@ class Ledger:
             write_atomic(self.index, "".join(line + "\n" for line in lines).encode())
         return self.index
 
-    def find(self, digest: str, score_digest: str | None = None) -> Record | None:
-        """The record of this digest (and score digest), if there is one."""
-        for record in self.records():
-            if record.digest == digest and score_digest in (None, record.score_digest):
-                return record
-        return None
-
 
 def ledgers(root: Path) -> list[Ledger]:
     """The suites' ledgers under a results root, by name."""
@@ -212,8 +205,6 @@ def results_of(name: str, root: Path) -> Path:
     if not (folder / "plan.json").is_file():
         folder = inside(root, Path(name).stem)
     if not (folder / "plan.json").is_file():
-        from harness.registry import did_you_mean
-
         known = [ledger.folder.name for ledger in ledgers(root)]
         raise UsageError(f"there are no results of {name!r} under {root}. {did_you_mean(name, known)}")
     return folder

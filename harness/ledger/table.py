@@ -22,12 +22,12 @@ LOSS_TAIL = 0.1  # the share of the logged steps that is its end
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One planned trial with its record, or with status ``missing`` when there is none."""
+class Outcome:
+    """What came of one planned trial: its record, status ``missing`` when there is none."""
 
     name: str
     label: str
-    cell: Mapping[str, Any]
+    settings: Mapping[str, Any]
     seed: int
     pair: str
     status: str
@@ -94,15 +94,15 @@ class Variant:
     """One cell of the matrix: the trials that differ only in seed and identity pair."""
 
     label: str
-    cell: Mapping[str, Any]
-    trials: tuple[Trial, ...]
+    settings: Mapping[str, Any]
+    trials: tuple[Outcome, ...]
 
     @property
-    def done(self) -> dict[Key, Trial]:
+    def done(self) -> dict[Key, Outcome]:
         return {trial.key: trial for trial in self.trials if trial.done}
 
     @property
-    def cells(self) -> float | None:
+    def latent_cells(self) -> float | None:
         """Spatial cells of the latent; None when no trial says so."""
         known = [t.values("latent_cells") for t in self.trials if t.done]
         known = [k for k in known if k.size]
@@ -129,11 +129,11 @@ class Table:
         return str(self.plan.get("suite") or self.folder.name)
 
     @property
-    def trials(self) -> list[Trial]:
+    def trials(self) -> list[Outcome]:
         return [trial for variant in self.variants for trial in variant.trials]
 
     @property
-    def done(self) -> list[Trial]:
+    def done(self) -> list[Outcome]:
         return [trial for trial in self.trials if trial.done]
 
     @property
@@ -156,22 +156,22 @@ def load(folder: Path) -> Table:
     plan = ledger.plan()
     if not plan or not plan.get("trials"):
         raise UsageError(f"{folder} holds no results: plan.json is absent or names no trials. Run the suite first.")
-    grouped: dict[str, list[Trial]] = {}
+    grouped: dict[str, list[Outcome]] = {}
     for planned in plan["trials"]:
         grouped.setdefault(planned["label"], []).append(_trial(ledger, planned))
     named = {planned["name"] for planned in plan["trials"]}
     found = {path.parent.name for path in (ledger.folder / "trials").glob("*/record.json")}
-    variants = tuple(Variant(label, trials[0].cell, tuple(trials)) for label, trials in grouped.items())
+    variants = tuple(Variant(label, trials[0].settings, tuple(trials)) for label, trials in grouped.items())
     return Table(ledger.folder, plan, variants, len(found - named), tuple(sorted(ledger.damaged)))
 
 
-def _trial(ledger: Ledger, planned: Mapping[str, Any]) -> Trial:
+def _trial(ledger: Ledger, planned: Mapping[str, Any]) -> Outcome:
     record = ledger.read(planned["name"])
     values = ledger.values(record) if record else {}
-    return Trial(
+    return Outcome(
         name=planned["name"],
         label=planned["label"],
-        cell=planned.get("cell") or {},
+        settings=planned.get("cell") or {},
         seed=int(planned["seed"]),
         pair=str(planned.get("pair") or ""),
         status=record.status if record else "missing",

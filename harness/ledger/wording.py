@@ -54,10 +54,6 @@ def number(value: float | None, decimals: int | None = None) -> str:
     return text
 
 
-def count(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "s")
-
-
 _KNOWN = {
     label.name: label
     for label in (

@@ -83,12 +83,12 @@ def _text(name: str, numbers: Any) -> str:
 
         return markdown(numbers)
     if name == "csv":
-        from harness.report.sheet import sheet
+        from harness.report.csv_file import csv_text
 
-        return sheet(numbers)
-    from harness.report.plain import plain
+        return csv_text(numbers)
+    from harness.report.json_file import json_text
 
-    return plain(numbers)
+    return json_text(numbers)
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from harness.claims.transition import TransitionFit, transition_fit
 from harness.ledger.table import Table, Variant
-from harness.ledger.wording import count, label, number
+from harness.ledger.wording import label, number
 from harness.report.numbers import REFERENCES, Difference, Numbers
+from harness.terminal import count
 
 LEAKAGE = ("leak_gap", "identity_variance_share", "swap_error", "identity_transfer")
 
@@ -45,7 +46,7 @@ def answer(numbers: Numbers) -> list[str]:
 
 def by_cells(table: Table) -> bool:
     """Whether the variants differ in their number of latent cells, so that cells are the axis of the question."""
-    cells = [variant.cells for variant in table.variants if variant.cells]
+    cells = [variant.latent_cells for variant in table.variants if variant.latent_cells]
     return len(set(cells)) >= 2 and len(set(cells)) * 2 > len(cells)
 
 
@@ -54,13 +55,13 @@ def fit_transition(numbers: Numbers) -> tuple[str, TransitionFit] | None:
 
     None without a cell axis, or with fewer than four points on it.
     """
-    if not by_cells(numbers.table) or len({v.cells for v in numbers.table.variants if v.cells}) < 4:
+    if not by_cells(numbers.table) or len({v.latent_cells for v in numbers.table.variants if v.latent_cells}) < 4:
         return None
     for metric in LEAKAGE:
         points = [
-            (variant.cells, value, key)
+            (variant.latent_cells, value, key)
             for variant in numbers.table.variants
-            if variant.cells
+            if variant.latent_cells
             for key, value in numbers.replicates(variant, metric).items()
         ]
         if points:
@@ -74,7 +75,7 @@ def _ends(table: Table, numbers: Numbers, metric: str) -> tuple[Variant | None, 
     """The two variants that the question names: fewest and most cells, else the baseline and the last of the plan."""
     scored = [v for v in table.variants if numbers.groups(v, metric)]
     if by_cells(table):
-        scored = sorted((v for v in scored if v.cells), key=lambda v: v.cells or 0.0)
+        scored = sorted((v for v in scored if v.latent_cells), key=lambda v: v.latent_cells or 0.0)
         return (scored[0], scored[-1]) if len(scored) > 1 else (None, None)
     base = table.baseline
     others = [v for v in scored if base is None or v.label != base.label]
@@ -87,7 +88,11 @@ def _title(metric: str) -> str:
 
 
 def _place(variant: Variant, cells: bool) -> str:
-    return f"{number(variant.cells, 0)} cells ({variant.label})" if cells and variant.cells else variant.label
+    return (
+        f"{number(variant.latent_cells, 0)} cells ({variant.label})"
+        if cells and variant.latent_cells
+        else variant.label
+    )
 
 
 def _value(numbers: Numbers, variant: Variant, metric: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from harness.claims.verdict import Part, Verdict
 from harness.claims.words import figure
+from harness.files import finite
 from harness.ledger.table import Table
 from harness.ledger.wording import label
 from harness.terminal import SCHEMA_VERSION
@@ -62,7 +62,7 @@ def as_json(found: Found) -> str:
         }
         for table, verdicts in found
     ]
-    return json.dumps({"schema_version": SCHEMA_VERSION, "suites": _finite(suites)}, indent=1) + "\n"
+    return json.dumps({"schema_version": SCHEMA_VERSION, "suites": finite(suites)}, indent=1) + "\n"
 
 
 def _rows(found: Found) -> list[tuple[str, Table | None, Verdict | None]]:
@@ -94,11 +94,3 @@ def _effect(part: Part) -> str:
 def _text(text: str) -> str:
     """Plain text in a table cell: what would be read as markup is escaped."""
     return re.sub(r"([\\`*_\[\]<>|$~])", r"\\\1", " ".join(text.split()))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -106,9 +106,9 @@ def transition(numbers: Numbers, metric: str, fit: TransitionFit) -> str:
         figure = Figure(figsize=SIZE)
         axes = figure.subplots()
         points = [
-            (float(v.cells), value)
+            (float(v.latent_cells), value)
             for v in numbers.table.variants
-            if v.cells
+            if v.latent_cells
             for value in numbers.replicates(v, metric).values()
         ]
         x, y = np.array(points).T

@@ -49,8 +49,8 @@ def over_variants(numbers: Numbers, metric: str) -> str:
 
 def _over_cells(numbers: Numbers, metric: str) -> str:
     table = numbers.table
-    shown = [v for v in table.variants if v.cells and numbers.groups(v, metric)]
-    places = [float(v.cells or 0) for v in shown]
+    shown = [v for v in table.variants if v.latent_cells and numbers.groups(v, metric)]
+    places = [float(v.latent_cells or 0) for v in shown]
     with drawing():
         figure = Figure(figsize=SIZE)
         axes = figure.subplots()
@@ -105,7 +105,7 @@ def _finished(figure: Figure, axes: Axes, numbers: Numbers, metric: str, shown: 
     axes.set_title(f"{info.title}" + (f" ({info.better})" if info.better else ""), pad=pad)
     described = "; ".join(
         f"{v.label} {info.write(numbers.mean(v, metric).mean)}"
-        + (f" at {v.cells:.0f} cells" if v.cells and by_cells(numbers.table) else "")
+        + (f" at {v.latent_cells:.0f} cells" if v.latent_cells and by_cells(numbers.table) else "")
         for v in shown
     )
     return to_svg(figure, f"fig-{slug(metric)}", f"{info.title} by variant", f"Means over replicates: {described}.")

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.ledger.wording import label
-from harness.report import closer, curves, figures, pictures, tables, verdicts
+from harness.report import curves, details, figures, pictures, tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
 from harness.report.validity import validity
@@ -107,7 +107,7 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "meaning": pictures.MEANING if any(t.part("data").get("truth") for t in table.done) else "",
         "replicate": f"seed {seed[0]}" + (f", pair {seed[1]}" if seed[1] else "") if seed else "",
         "sections": _sections(numbers),
-        "contrast": closer.CONTRAST,
+        "contrast": details.CONTRAST,
         "curves": _curves(numbers),
         "seen": tables.SEEN,
         "lattice": tables.lattice(numbers),

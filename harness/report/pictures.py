@@ -10,14 +10,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from harness.ledger.table import Key, Table, Trial
-from harness.report import closer
+from harness.ledger.table import Key, Outcome, Table
+from harness.report import details
 
 COLUMNS = ("src", "src rec", "src→dst", "dst→src", "dst rec", "dst")
 MEANING = (
     "Column 6 (dst) is the exact truth of column 3 (src→dst); column 1 (src) is the exact truth of column 4 (dst→src). "
     "The two tiles beside or below them are the differences |swap − truth|, "
-    f"shown {closer.BRIGHTER} times as bright: black is exact."
+    f"shown {details.BRIGHTER} times as bright: black is exact."
 )
 BUDGET = 2_600_000  # bytes of image data in a page; base64 and the rest of the page come on top, 5 MB in all
 QUALITY = 75  # of the rows; their pixels are shown exactly in the skin patches
@@ -109,7 +109,7 @@ def _width(path: Path) -> int:
         return image.width
 
 
-def _strip(trial: Trial, name: str, title: str, tile: int) -> Picture | None:
+def _strip(trial: Outcome, name: str, title: str, tile: int) -> Picture | None:
     path = trial.folder / "pictures" / name
     if not path.is_file():
         return None
@@ -122,29 +122,29 @@ def _strip(trial: Trial, name: str, title: str, tile: int) -> Picture | None:
     return Picture(plain.label, plain.source, plain.alt, plain.width, plain.height, beside)
 
 
-def _skin(trials: list[Trial], name: str) -> tuple[Picture, ...]:
+def _skin(trials: list[Outcome], name: str) -> tuple[Picture, ...]:
     """The same flat patch of the same face from every variant's swap, the truth's first; empty without truth."""
     paths = [(t, path) for t in trials if (path := t.folder / "pictures" / name).is_file()]
     if not paths or not all(t.part("data").get("truth") for t, _ in paths):
         return ()
-    first = closer.tiles(paths[0][1])
+    first = details.tiles(paths[0][1])
     size = max(2, first.shape[1] // PATCH)
-    place = closer.flattest(first[closer.TRUTH[0]], size)
-    truth = _webp(closer.skin(paths[0][1], place, size, closer.TRUTH[0]), exact=True)
+    place = details.flattest(first[details.TRUTH[0]], size)
+    truth = _webp(details.skin(paths[0][1], place, size, details.TRUTH[0]), exact=True)
     shown = [
         Picture(
             "exact truth", truth[0], "exact truth, a patch of skin, plain and with its detail strengthened", *truth[1:]
         )
     ]
     for trial, path in paths:
-        if closer.tiles(path).shape == first.shape:
-            patch = _webp(closer.skin(path, place, size), exact=True)
+        if details.tiles(path).shape == first.shape:
+            patch = _webp(details.skin(path, place, size), exact=True)
             alt = f"{trial.label}, the same patch of skin in its swap, plain and with its detail strengthened"
             shown.append(Picture(trial.label, patch[0], alt, *patch[1:]))
     return tuple(shown)
 
 
-def _picture(path: Path, trial: Trial, what: str, widest: int) -> Picture:
+def _picture(path: Path, trial: Outcome, what: str, widest: int) -> Picture:
     source, width, height = _encoded(path, path.stat().st_mtime_ns, widest)
     return Picture(trial.label, source, f"{trial.label}, {what}", width, height)
 
@@ -157,7 +157,7 @@ def _encoded(path: Path, changed: int, widest: int) -> tuple[str, int, int]:
 
 @functools.lru_cache(maxsize=512)
 def _differences(path: Path, changed: int, widest: int) -> tuple[str, int, int]:
-    return _webp(closer.difference(path), widest)
+    return _webp(details.difference(path), widest)
 
 
 def _webp(image: Image.Image, widest: int = 4096, exact: bool = False) -> tuple[str, int, int]:

@@ -97,7 +97,7 @@ def decision(numbers: Numbers) -> list[Row]:
     return [
         Row(
             label=variant.label,
-            cells=number(variant.cells, 0) if variant.cells else "–",
+            cells=number(variant.latent_cells, 0) if variant.latent_cells else "–",
             done=len(variant.done),
             planned=len(variant.trials),
             baseline=table.baseline is not None and variant.label == table.baseline.label,
@@ -183,7 +183,7 @@ def configuration(table: Table) -> Grid:
     specs = {}
     for variant in table.variants:
         trial = next(iter(variant.done.values()), None) or variant.trials[0]
-        specs[variant.label] = flatten(trial.part("spec") or trial.cell)
+        specs[variant.label] = flatten(trial.part("spec") or trial.settings)
     base = specs.get(table.baseline.label, {}) if table.baseline else {}
     keys = sorted({k for spec in specs.values() for k in spec if spec.get(k) != base.get(k)} - {"data.pair"})
     rows = [[key, *(_plain(spec.get(key)) for spec in specs.values())] for key in keys]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.ledger.table import Table
-from harness.ledger.wording import count, label, number
+from harness.ledger.wording import label, number
 from harness.report.numbers import Numbers
+from harness.terminal import count
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def _means(case: Case, evaluators: Mapping[str, Evaluator]) -> dict[str, float]:
 def write(folder: Path, title: str, command: str, table: list[dict[str, Any]]) -> None:
     """ladder.json and ladder.md in `folder`: the rows, the command that made them, the reasons of what is invalid."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"schema_version": 1, "data": title, "command": command, "metrics": _finite(table)}
+    content = {"schema_version": 1, "data": title, "command": command, "metrics": _rounded(table)}
     write_atomic(folder / "ladder.json", (json.dumps(content, indent=1) + "\n").encode())
     names = [name for name in table[0] if name not in ("values", "reason")]
     lines = [f"# Ladder: {title}", "", f"Made by `{command}`.", "", "| " + " | ".join(names) + " |"]
@@ -49,7 +49,7 @@ def write(folder: Path, title: str, command: str, table: list[dict[str, Any]]) -
     write_atomic(folder / "ladder.md", ("\n".join(lines) + "\n").encode())
 
 
-def _finite(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _rounded(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     def clean(value: Any) -> Any:
         if isinstance(value, list):
             return [clean(inner) for inner in value]

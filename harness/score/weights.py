@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from harness import registry
-from harness.errors import EnvironmentProblem, UsageError
+from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.files import write_atomic
 from harness.spec import Spec
 from models import lpips, photographs, pretrained
@@ -76,7 +76,7 @@ def _which(file: Path, name: str | None) -> Pretrained:
     by_file = {known.file: known for known in FILES.values()} | FILES
     wanted = name or file.name
     if wanted not in by_file:
-        hint = registry.did_you_mean(wanted, FILES if name else {known.file for known in FILES.values()})
+        hint = did_you_mean(wanted, FILES if name else {known.file for known in FILES.values()})
         raise UsageError(f"{wanted!r} is not a file of weights known here. {hint} --as NAME: {', '.join(FILES)}")
     return by_file[wanted]
 

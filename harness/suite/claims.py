@@ -13,9 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import registry
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.ledger.wording import COSTS, is_named, label
-from harness.registry import did_you_mean
 from harness.suite.matrix import Cell
 from harness.suite.settings import explain
 from harness.suite.yamlfile import Document, Path_

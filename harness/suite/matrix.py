@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.registry import did_you_mean
+from harness.errors import did_you_mean
 from harness.suite.settings import Key, Setting, distinct, flatten
 from harness.suite.yamlfile import Document, Path_, Where
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness import registry
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.options import check_options, known_options
 from harness.spec import Spec
 from harness.suite.yamlfile import Document, Path_, Where, parse
@@ -165,7 +165,7 @@ class _Places:
         for name in values:
             if name not in known:
                 what = f"the {entry.kind} {entry.name!r} has no option {name!r}"
-                raise self.at((*under, name), key=True).error(f"{what}. {registry.did_you_mean(name, known)}")
+                raise self.at((*under, name), key=True).error(f"{what}. {did_you_mean(name, known)}")
         try:
             return check_options(entry, values)
         except ValidationError as error:
@@ -213,12 +213,12 @@ def explain(error: ErrorDetails, name: str, known: Iterable[str]) -> str:
     given = given if len(given) <= 60 else given[:57] + "..."
     match error["type"]:
         case "extra_forbidden":
-            return f"there is no key {name!r}. {registry.did_you_mean(name.split('.')[-1], known)}"
+            return f"there is no key {name!r}. {did_you_mean(name.split('.')[-1], known)}"
         case "missing":
             return f"{name} is missing. Expected `{name}: ...`"
         case "literal_error":
             expected = error["ctx"]["expected"]
-            near = registry.did_you_mean(str(error["input"]), re.findall(r"'([^']*)'", expected))
+            near = did_you_mean(str(error["input"]), re.findall(r"'([^']*)'", expected))
             tail = f". {near}" if near.startswith("Did") else ""
             return f"{name} cannot be {given}. Expected {expected}{tail}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")

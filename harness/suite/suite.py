@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.files import HOME
-from harness.registry import did_you_mean
 from harness.suite.matrix import Cell, cells, relabelled, sanitised
 from harness.suite.settings import Setting, anchored, distinct, explain, flatten, known_keys, resolve
 from harness.suite.yamlfile import Document, Where, read

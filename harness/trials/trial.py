@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import registry
 from harness.compute import Compute, choose_compute
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.options import build_model, settled
 from harness.score.weights import scoring_state
 from harness.spec import DataSpec, Spec
@@ -120,7 +120,7 @@ def _metrics(suite: Suite) -> tuple[str, ...]:
     known = registry.entries("metric")
     for name, where in zip(suite.metrics or (), suite.metrics_at, strict=True):
         if name not in known:
-            raise where.error(f"there is no metric {name!r}. {registry.did_you_mean(name, known)}")
+            raise where.error(f"there is no metric {name!r}. {did_you_mean(name, known)}")
     return suite.metrics or tuple(known)
 
 

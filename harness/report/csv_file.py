@@ -28,7 +28,7 @@ def _number(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
-def sheet(numbers: Numbers) -> str:
+def csv_text(numbers: Numbers) -> str:
     """CSV text with a head line and \\n ends."""
     table = numbers.table
     out = io.StringIO()
@@ -40,7 +40,14 @@ def sheet(numbers: Numbers) -> str:
         for metric in table.metrics():
             info, item = label(metric), cell(numbers, variant, metric)
             mean, difference = item.mean, item.difference
-            start = [*common, "variant", guard(variant.label), _number(variant.cells), guard(metric), guard(info.unit)]
+            start = [
+                *common,
+                "variant",
+                guard(variant.label),
+                _number(variant.latent_cells),
+                guard(metric),
+                guard(info.unit),
+            ]
             values = [mean.mean, mean.low, mean.high, numbers.middle(variant, metric)]
             row = [*start, info.direction, mean.n, mean.images, *map(_number, values), guard(base)]
             if difference is not None:

@@ -1,4 +1,4 @@
-"""A closer look at the picture strips: what a swap gets wrong, and an enlarged patch of skin where a mesh would show.
+"""Details of the picture strips: what a swap gets wrong, and an enlarged patch of skin where a mesh would show.
 
 Both are computed from the strips of six tiles on disk (src | src rec | src→dst | dst→src | dst rec | dst), so that a
 report can be made anew without the model.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import Any
 
+from harness.files import finite
 from harness.ledger.wording import label
 from harness.report import verdicts
 from harness.report.answer import answer, fit_transition
@@ -17,7 +18,7 @@ from harness.report.validity import validity
 SCHEMA_VERSION = 1
 
 
-def plain(numbers: Numbers) -> str:
+def json_text(numbers: Numbers) -> str:
     """JSON text; what is not finite is null."""
     table = numbers.table
     found = fit_transition(numbers)
@@ -39,7 +40,7 @@ def plain(numbers: Numbers) -> str:
         },
         "transition": {"metric": found[0], **asdict(found[1])} if found else None,
     }
-    return json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n"
 
 
 def _variant(numbers: Numbers, row: Any) -> dict[str, Any]:
@@ -57,19 +58,9 @@ def _variant(numbers: Numbers, row: Any) -> dict[str, Any]:
         metrics[name] = values
     return {
         "variant": row.label,
-        "cells": variant.cells,
+        "cells": variant.latent_cells,
         "done": row.done,
         "planned": row.planned,
         "pareto": row.pareto,
         "metrics": metrics,
     }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return _finite(asdict(value))
-    return None if isinstance(value, float) and not math.isfinite(value) else value
