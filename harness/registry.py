@@ -18,8 +18,8 @@ from harness.errors import UsageError, did_you_mean
 from harness.plugins import Kind
 
 __all__ = [
-    "Entry", "Kind", "entries", "get", "load_plugin", "loaded_plugins", "loss", "metric", "register",
-    "variant",
+    "Entry", "Kind", "entries", "get", "load_plugin", "loaded_plugins", "loss", "metric", "metric_infos",
+    "register", "variant",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -89,6 +89,11 @@ def entries(kind: Kind) -> dict[str, Entry]:
     for (added_kind, name), thing in _added.items():
         _put(found, _entry(added_kind, name, thing))
     return {name: entry for (k, name), entry in sorted(found.items()) if k == kind}
+
+
+def metric_infos() -> dict[str, Any]:
+    """{metric: its MetricInfo}, over all evaluators."""
+    return {info.name: info for entry in entries("metric").values() for info in entry.object.infos}
 
 
 def get(kind: Kind, name: str) -> Entry:

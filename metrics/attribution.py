@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metrics.case import PEOPLE, Case, Evaluator, MetricInfo
+from metrics.case import PEOPLE, Case, Evaluator
+from metrics.info import MetricInfo
 from metrics.lattice import LEVELS, lattice_points
 
 
@@ -198,16 +199,20 @@ EVALUATORS = {
             MetricInfo(
                 "cbe_constant_latent",
                 "lower",
-                "% of range",
+                "%",
                 0.0,
                 "what the decoders paint from a latent equal in every cell, circular padding: all of it is upsampler",
+                title="Checkerboard from a constant latent",
+                decimals=3,
             ),
             MetricInfo(
                 "cbe_gain_spread",
                 "lower",
-                "share",
+                "",
                 0.0,
                 "largest spread of the interleaved filters' gains over the upsampling layers, from the weights alone",
+                title="Spread of filter gains",
+                decimals=4,
             ),
         ),
         frozenset({"model"}),

@@ -1,14 +1,16 @@
-"""What a metric is given (Case), what it promises (MetricInfo) and how it is called (Evaluator)."""
+"""What a metric is given (Case) and how it is called (Evaluator); what it promises: `metrics.info`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from metrics.info import MetricInfo
 
 PEOPLE = ("src", "dst")
 DIRECTIONS = ("src->dst", "dst->src")  # driver -> target; two-direction values come in this order
@@ -25,24 +27,6 @@ def driver_of(direction: str) -> str:
 def target_of(direction: str) -> str:
     """The person whose decoder answers: "dst" for "src->dst"."""
     return direction.split("->")[1]
-
-
-@dataclass(frozen=True)
-class MetricInfo:
-    """What a reader must know of one number, and the ladder of references that proves it.
-
-    `ideal` is the value of a perfect system, None when no such value exists. `ladder` names the family of references
-    of `metrics.ladder` on which the metric must be monotone ("" for none); `ends` are the values it must show at the
-    bad and at the good end of that ladder (None: no exact value is known there).
-    """
-
-    name: str
-    direction: Literal["higher", "lower", "none"]
-    unit: str
-    ideal: float | None
-    description: str
-    ladder: str = ""
-    ends: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator
+from metrics.info import MetricInfo
 from metrics.lattice import (
     LEVELS,
     SMALLEST_SPACING,
@@ -212,16 +213,21 @@ def _checkerboard(case: Case) -> Iterator[tuple[str, np.ndarray]]:
 def _infos() -> Iterator[MetricInfo]:
     for level in range(1, LEVELS + 1):
         every = f"the grid that repeats every {2**level} px"
-        for key, where in (("cbe", "residual to the truth"), ("cbe_image", "swapped images themselves")):
-            unit = "% of range"
+        title = f"Checkerboard {2**level} px"
+        for key, where, of in (
+            ("cbe", "residual to the truth", title),
+            ("cbe_image", "swapped images themselves", f"{title} in the image"),
+        ):
             yield MetricInfo(
                 f"{key}_rms_{level}",
                 "lower",
-                unit,
+                "%",
                 0.0,
-                f"rms of {every}, in the {where}",
+                f"rms of {every}, in the {where}, in % of the range of values",
                 ladder=f"grid_{level}",
                 ends=(None, 0.0) if key == "cbe" else (None, None),
+                title=f"{of}, RMS",
+                decimals=3,
             )
             yield MetricInfo(
                 f"{key}_db_{level}",
@@ -229,25 +235,33 @@ def _infos() -> Iterator[MetricInfo]:
                 "dB",
                 0.0,
                 f"{every} over its surroundings, in the {where}",
-                f"grid_{level}",
+                ladder=f"grid_{level}",
+                title=of,
+                decimals=1,
             )
-            yield MetricInfo(f"{key}_floor_rms_{level}", "none", unit, None, "the same, read in data without any grid")
-            yield MetricInfo(f"{key}_floor_db_{level}", "none", "dB", None, "the same, read in data without any grid")
+            same = "the same, read in data without any grid"
+            floor = f"{of}, floor of the data"
+            yield MetricInfo(f"{key}_floor_rms_{level}", "none", "%", None, same, title=f"{floor}, RMS", decimals=3)
+            yield MetricInfo(f"{key}_floor_db_{level}", "none", "dB", None, same, title=floor, decimals=1)
             yield MetricInfo(
                 f"{key}_sensitivity_{level}",
-                "lower",
-                unit,
-                0.0,
-                f"the smallest such grid this reading of the {where} detects",
+                "none",
+                "%",
+                None,
+                f"the smallest such grid that this reading of the {where} detects",
+                title=f"{of}, smallest that is seen",
+                decimals=3,
             )
         yield MetricInfo(
             f"cbe_flag_{level}",
             "lower",
-            "0 or 1",
+            "share of replicates",
             0.0,
             f"1 where {every} is above {FLAG_DB:g} dB and twice the floor",
-            f"grid_{level}",
-            (1.0, 0.0),
+            ladder=f"grid_{level}",
+            ends=(1.0, 0.0),
+            title=f"{title}, seen",
+            decimals=2,
         )
 
 

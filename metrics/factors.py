@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from metrics.case import Case, Evaluator, MetricInfo
+from metrics.case import Case, Evaluator
+from metrics.info import MetricInfo
 from metrics.leakage import factor_r2
 
 
@@ -31,10 +32,12 @@ EVALUATORS = {
             MetricInfo(
                 "identity_factor_r2",
                 "lower",
-                "share",
+                "",
                 0.0,
                 "R^2 of each identity factor read linearly from the latents of many people in one pose; the mean over "
                 "the factors, and one value a factor in the renderer's order",
+                title="Identity factors in the latent",
+                decimals=3,
                 ladder="factors",
                 ends=(1.0, 0.0),
             ),

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, Case, Evaluator, MetricInfo, as_values, driver_of, target_of
+from metrics.case import DIRECTIONS, Case, Evaluator, as_values, driver_of, target_of
+from metrics.info import MetricInfo
 
 CODE_VALUE = 1 / 255  # differences below one 8-bit code value are noise
 RELATIVE_FLOOR = 0.1  # the leak gap's denominator must be at least this share of d(d, x)
@@ -129,45 +130,55 @@ EVALUATORS = {
             MetricInfo(
                 "identity_transfer",
                 "higher",
-                "share",
+                "",
                 1.0,
-                "how far the swap went from the driver (0) to the exact truth (1), in masked pixels",
+                "pixels in the face: 0 = copy of the driver, 1 = the exact swap",
+                title="Identity transfer",
+                decimals=3,
                 ladder="blend",
                 ends=(0.0, 1.0),
             ),
             MetricInfo(
                 "off_axis",
                 "lower",
-                "share",
+                "",
                 0.0,
                 "the part of the change that leads elsewhere, over the distance driver to truth; exposes collapse",
+                title="Off-axis residual",
+                decimals=3,
                 ladder="collapse",
                 ends=(None, 0.0),
             ),
             MetricInfo(
                 "leak_gap",
                 "lower",
-                "share",
+                "",
                 0.0,
                 "0: as good as the target's own reconstruction at the same pose; 1: no better than copying",
+                title="Leak gap",
+                decimals=3,
                 ladder="blend",
                 ends=(1.0, 0.0),
             ),
             MetricInfo(
                 "swap_error",
                 "lower",
-                "range",
+                "",
                 0.0,
                 "mean absolute error of the swap to the exact truth over the union of both mattes",
+                title="Swap error",
+                decimals=4,
                 ladder="blend",
                 ends=(None, 0.0),
             ),
             MetricInfo(
                 "swap_ratio",
                 "lower",
-                "ratio",
+                "×",
                 1.0,
                 "error of the swap over the error of the target's own reconstruction at the same pose",
+                title="Swap / reconstruction error",
+                decimals=2,
                 ladder="blend_soft",
             ),
         ),
@@ -179,9 +190,11 @@ EVALUATORS = {
             MetricInfo(
                 "cycle_error",
                 "lower",
-                "range",
+                "",
                 0.0,
                 "masked L1 of A -> B -> A to A; a copying model scores 0, so read it beside identity only",
+                title="Cycle error",
+                decimals=4,
                 ladder="cycle",
                 ends=(None, 0.0),
             ),

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, driver_of, target_of
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, driver_of, target_of
+from metrics.info import MetricInfo
 from metrics.lattice import LEVELS, blur, inject_grid
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

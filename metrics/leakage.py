@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values, driver_of, target_of
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values, driver_of, target_of
 from metrics.identity import leak_gap, swap_mask
+from metrics.info import MetricInfo
 from metrics.probes import cross_entropies, folds_of, principal_components, ridge
 
 PROBE_DIMENSIONS = 16  # every latent is reduced to as many before probing, so that sizes compare
@@ -170,9 +171,11 @@ EVALUATORS = {
             MetricInfo(
                 "identity_variance_share",
                 "lower",
-                "share",
+                "",
                 0.0,
                 "share of the latent's variance that is the person (eta^2), unbiased at zero, comparable across sizes",
+                title="Identity share of the latent",
+                decimals=3,
                 ladder="latent",
                 ends=(0.8, 0.0),
             ),
@@ -182,6 +185,8 @@ EVALUATORS = {
                 "bits",
                 0.0,
                 "bits about src/dst that a linear probe can use, dimensions matched, permuted labels taken off",
+                title="Usable identity",
+                decimals=3,
                 ladder="latent",
                 ends=(1.0, 0.0),
             ),
@@ -191,21 +196,49 @@ EVALUATORS = {
                 "bits",
                 0.0,
                 "the same for a small nonlinear probe",
+                title="Usable identity, nonlinear probe",
+                decimals=3,
                 ladder="latent",
                 ends=(1.0, 0.0),
             ),
             MetricInfo(
                 "probe_accuracy",
                 "none",
-                "share",
+                "",
                 0.5,
                 "footnote: accuracy of the linear src/dst probe; saturates",
+                title="Probe accuracy",
+                decimals=3,
                 ladder="latent",
                 ends=(1.0, 0.5),
             ),
-            MetricInfo("kl_nats", "none", "nats", None, "rate: KL of the posterior to N(0, 1), summed over the latent"),
-            MetricInfo("kl_per_cell", "none", "nats", None, "the rate over the number of spatial cells"),
-            MetricInfo("active_units", "none", "units", None, "latent values that vary over the images at all"),
+            MetricInfo(
+                "kl_nats",
+                "none",
+                "nats",
+                None,
+                "rate: KL of the posterior to N(0, 1), summed over the latent",
+                title="KL",
+                decimals=1,
+            ),
+            MetricInfo(
+                "kl_per_cell",
+                "none",
+                "nats",
+                None,
+                "the rate over the number of spatial cells",
+                title="KL per cell",
+                decimals=2,
+            ),
+            MetricInfo(
+                "active_units",
+                "none",
+                "",
+                None,
+                "latent values that vary over the images at all",
+                title="Active units",
+                decimals=0,
+            ),
         ),
         frozenset({"latent"}),
     ),
@@ -215,16 +248,20 @@ EVALUATORS = {
             MetricInfo(
                 "leak_gap_no_shift",
                 "lower",
-                "share",
+                "",
                 0.0,
                 "the leak gap after the persons' mean latents were made equal before decoding",
+                title="Leak gap without mean shift",
+                decimals=3,
             ),
             MetricInfo(
                 "leak_used",
                 "lower",
-                "share",
+                "",
                 0.0,
                 "leak gap that vanishes with the mean shift: the identity in the latent's mean that the decoder uses",
+                title="Leak that the decoder uses",
+                decimals=3,
             ),
         ),
         frozenset({"truth", "latent", "model"}),

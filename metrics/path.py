@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.case import PEOPLE, Case, Evaluator, MetricInfo, as_values
+from metrics.case import PEOPLE, Case, Evaluator, as_values
+from metrics.info import MetricInfo
 
 EPSILON = 1e-4
 BETWEEN = 16  # neighbouring pairs of poses whose middle is rendered
@@ -112,17 +113,21 @@ EVALUATORS = {
             MetricInfo(
                 "interpolation_error",
                 "lower",
-                "share of range",
+                "",
                 0.0,
                 "mean absolute error of the picture half-way between two latents to the true picture half-way between "
                 "their poses",
+                title="Error half-way between latents",
+                decimals=4,
             ),
             MetricInfo(
                 "interpolation_excess",
                 "lower",
-                "share of range",
+                "",
                 0.0,
                 "the same, minus the reconstruction error at the two ends: what the way between costs",
+                title="Error half-way, over reconstruction",
+                decimals=4,
             ),
         ),
         frozenset({"latent", "model", "truth", "renderer"}),
@@ -133,10 +138,12 @@ EVALUATORS = {
             MetricInfo(
                 "ppl",
                 "lower",
-                "squared range",
+                "",
                 None,
                 "mean squared change of a pixel for a step along the line between two latents, over the step squared; "
                 "a collapsed decoder scores best",
+                title="Path length (PPL)",
+                decimals=4,
                 ladder="path",
             ),
         ),

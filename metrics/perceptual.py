@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values
+from metrics.info import MetricInfo
 
 SEED = 20180618  # of the random network: it is part of the number's definition
 WIDTHS = (16, 32, 64)
@@ -90,30 +91,36 @@ def _swap(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     yield from _both_names(case, "swap", values)
 
 
-def _infos(prefix: str, what: str, ladder: str) -> tuple[MetricInfo, ...]:
+def _infos(prefix: str, of: str, what: str, ladder: str) -> tuple[MetricInfo, ...]:
     return (
         MetricInfo(
             f"{prefix}_lpips",
             "lower",
-            "distance",
+            "",
             0.0,
             f"LPIPS 0.1 with the AlexNet trunk, {what}, display encoding",
             ladder=ladder,
             ends=(None, 0.0),
+            title=f"LPIPS, {of}",
+            decimals=4,
         ),
         MetricInfo(
             f"{prefix}_random_feature_distance",
             "lower",
-            "distance",
+            "",
             0.0,
             f"distance in the features of a fixed random network, {what}; not LPIPS, which needs pretrained weights",
             ladder=ladder,
             ends=(None, 0.0),
+            title=f"Random-feature distance, {of}",
+            decimals=4,
         ),
     )
 
 
 EVALUATORS = {
-    "perceptual_rec": Evaluator(_rec, _infos("rec", "reconstruction to input", "rec_blur")),
-    "perceptual_swap": Evaluator(_swap, _infos("swap", "swap to the exact truth", "blend"), frozenset({"truth"})),
+    "perceptual_rec": Evaluator(_rec, _infos("rec", "reconstruction", "reconstruction to input", "rec_blur")),
+    "perceptual_swap": Evaluator(
+        _swap, _infos("swap", "swap", "swap to the exact truth", "blend"), frozenset({"truth"})
+    ),
 }

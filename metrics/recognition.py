@@ -14,8 +14,9 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values, driver_of, target_of
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values, driver_of, target_of
 from metrics.identity import transfer
+from metrics.info import MetricInfo
 
 FAR = 0.01
 DISTRACTORS = 50  # retrieval among fewer people is too easy to mean anything
@@ -149,42 +150,74 @@ EVALUATORS = {
             MetricInfo(
                 "identity_transfer_embed",
                 "higher",
-                "share",
+                "",
                 1.0,
                 "how far the recogniser's embedding went from the driver's (0) to the truth's (1)",
+                title="Identity transfer (embedding)",
+                decimals=3,
                 ladder="blend",
                 ends=(0.0, 1.0),
             ),
             MetricInfo(
                 "off_axis_embed",
                 "lower",
-                "share",
+                "",
                 0.0,
                 "the part of the embedding's change that leads elsewhere",
+                title="Off-axis residual (embedding)",
+                decimals=3,
                 ladder="collapse",
                 ends=(None, 0.0),
             ),
             MetricInfo(
-                "id_cos_target", "higher", "cosine", None, "cosine of the swap to the target person", ladder="blend"
+                "id_cos_target",
+                "higher",
+                "",
+                None,
+                "cosine of the swap to the target person",
+                title="Similarity to target",
+                decimals=3,
+                ladder="blend",
             ),
-            MetricInfo("id_cos_driver", "lower", "cosine", None, "cosine of the swap to the driver", ladder="blend"),
+            MetricInfo(
+                "id_cos_driver",
+                "lower",
+                "",
+                None,
+                "cosine of the swap to the driver",
+                title="Similarity to driver",
+                decimals=3,
+                ladder="blend",
+            ),
             MetricInfo(
                 "id_retrieval",
                 "higher",
-                "share",
+                "",
                 1.0,
                 f"swaps nearer to the target than to the driver and {DISTRACTORS} or more strangers",
+                title="Retrieval of target",
+                decimals=3,
                 ladder="blend",
             ),
             MetricInfo(
                 "id_tar",
                 "higher",
-                "share",
+                "",
                 1.0,
                 f"swaps accepted as the target at a false accept rate of {FAR:g}, 10 folds",
+                title="Verification (TAR)",
+                decimals=3,
                 ladder="blend",
             ),
-            MetricInfo("id_auc", "higher", "share", 1.0, "the recogniser's own AUC on the real images: its validity"),
+            MetricInfo(
+                "id_auc",
+                "none",
+                "",
+                1.0,
+                "the recogniser's own AUC on the real images: its validity",
+                title="Recogniser's own AUC",
+                decimals=4,
+            ),
         ),
         frozenset({"embedder"}),
     ),

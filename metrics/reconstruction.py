@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values
 from metrics.identity import masked_l1
+from metrics.info import MetricInfo
 
 FACE_ALPHA = 0.9  # a face pixel has an alpha above this
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003, finest scale first
@@ -112,23 +113,34 @@ EVALUATORS = {
             MetricInfo(
                 "rec_l1_face",
                 "lower",
-                "range",
+                "",
                 0.0,
                 f"mean absolute error over face pixels (alpha > {FACE_ALPHA})",
+                title="Reconstruction L1, face",
+                decimals=4,
                 ladder="rec_blur",
                 ends=(None, 0.0),
             ),
             MetricInfo(
                 "rec_l1_background",
                 "lower",
-                "range",
+                "",
                 0.0,
                 "mean absolute error over the other pixels",
+                title="Reconstruction L1, background",
+                decimals=4,
                 ladder="rec_blur",
                 ends=(None, 0.0),
             ),
             MetricInfo(
-                "rec_psnr", "higher", "dB", 100.0, "whole frame, display encoding; capped at 100", ladder="rec_blur"
+                "rec_psnr",
+                "higher",
+                "dB",
+                100.0,
+                "whole frame, display encoding; capped at 100",
+                title="Reconstruction PSNR",
+                decimals=2,
+                ladder="rec_blur",
             ),
             MetricInfo(
                 "rec_psnr_linear",
@@ -136,23 +148,29 @@ EVALUATORS = {
                 "dB",
                 100.0,
                 "whole frame, scene-linear values; capped at 100",
+                title="Reconstruction PSNR, linear light",
+                decimals=2,
                 ladder="rec_blur",
             ),
             MetricInfo(
                 "rec_ssim",
                 "higher",
-                "share",
+                "",
                 1.0,
                 "structural similarity, display encoding",
+                title="Reconstruction SSIM",
+                decimals=3,
                 ladder="rec_blur",
                 ends=(None, 1.0),
             ),
             MetricInfo(
                 "rec_ms_ssim",
                 "higher",
-                "share",
+                "",
                 1.0,
                 "multi-scale SSIM over the scales that fit",
+                title="Reconstruction MS-SSIM",
+                decimals=3,
                 ladder="rec_blur",
                 ends=(None, 1.0),
             ),
@@ -161,13 +179,24 @@ EVALUATORS = {
     "swap_quality": Evaluator(
         _swap_quality,
         (
-            MetricInfo("swap_psnr", "higher", "dB", 100.0, "swap to the exact truth, whole frame", ladder="blend"),
+            MetricInfo(
+                "swap_psnr",
+                "higher",
+                "dB",
+                100.0,
+                "swap to the exact truth, whole frame",
+                title="Swap PSNR",
+                decimals=2,
+                ladder="blend",
+            ),
             MetricInfo(
                 "swap_ssim",
                 "higher",
-                "share",
+                "",
                 1.0,
                 "structural similarity of the swap to the exact truth",
+                title="Swap SSIM",
+                decimals=3,
                 ladder="blend",
                 ends=(None, 1.0),
             ),

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values
+from metrics.info import MetricInfo
 from metrics.lattice import free_bins
 
 BANDS = 3  # octaves, finest first: 1/4-1/2, 1/8-1/4 and 1/16-1/8 cycles a pixel
@@ -117,29 +118,35 @@ def _infos() -> Iterator[MetricInfo]:
             yield MetricInfo(
                 f"{prefix}sharpness_gain_{k + 1}",
                 "none",
-                "ratio",
+                "",
                 1.0,
                 f"amplitude of the {of} over the truth's at {band}, lattice left out; under 1 soft, over 1 noisy",
-                ladder,
-                (None, 1.0),
+                ladder=ladder,
+                ends=(None, 1.0),
+                title=f"Gain of {of}, octave {k + 1}",
+                decimals=3,
             )
             yield MetricInfo(
                 f"{prefix}sharpness_detail_{k + 1}",
                 "higher",
-                "share",
+                "",
                 1.0,
                 f"share of the truth's detail at {band} that the {of} show in its place",
-                ladder,
-                (None, 1.0),
+                ladder=ladder,
+                ends=(None, 1.0),
+                title=f"Detail of {of}, octave {k + 1}",
+                decimals=3,
             )
         yield MetricInfo(
             f"{prefix}sharpness_edge_width",
             "lower",
-            "ratio",
+            "×",
             1.0,
             f"width of the edges of the {of} over the truth's",
-            ladder,
-            (None, 1.0),
+            ladder=ladder,
+            ends=(None, 1.0),
+            title=f"Edge width of {of}",
+            decimals=2,
         )
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, MetricInfo, as_values, target_of
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values, target_of
+from metrics.info import MetricInfo
 
 ANGLES = ("yaw", "pitch", "roll")  # degrees
 EXPRESSIONS = ("smile", "mouth_open", "blink", "brow", "gaze_x", "gaze_y")
@@ -157,6 +158,14 @@ def _landmarks(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
     yield "landmark_error_floor", floor
 
 
+def _floor(name: str, title: str, unit: str, decimals: int) -> MetricInfo:
+    """The regressor's own error on the truth, which its metric has taken off."""
+    what = f"{title.lower()} of the regressor on the truth itself"
+    return MetricInfo(
+        f"{name}_floor", "none", unit, None, what, title=f"{title}, floor of the reader", decimals=decimals
+    )
+
+
 def _infos() -> Iterator[MetricInfo]:
     yield MetricInfo(
         "landmark_error",
@@ -165,46 +174,68 @@ def _infos() -> Iterator[MetricInfo]:
         0.0,
         "mean landmark distance to the truth over the inter-ocular distance (face diagonal beyond 45 degrees of yaw), "
         "minus the regressor's own error on the truth",
+        title="Landmark error",
+        decimals=4,
         ladder="pose",
         ends=(None, 0.0),
     )
-    yield MetricInfo(
-        "landmark_error_floor", "none", "eye distances", None, "the regressor's landmark error on the truth"
-    )
+    yield _floor("landmark_error", "Landmark error", "eye distances", 4)
     for name in ANGLES:
         what = f"error of the swap's {name} to the driver's, minus the regressor's own error on the truth"
-        yield MetricInfo(f"{name}_error", "lower", "degrees", 0.0, what, ladder="pose", ends=(None, 0.0))
-        yield MetricInfo(f"{name}_error_floor", "none", "degrees", None, f"the regressor's {name} error on the truth")
+        title = f"{name.capitalize()} error"
+        yield MetricInfo(
+            f"{name}_error", "lower", "°", 0.0, what, ladder="pose", ends=(None, 0.0), title=title, decimals=2
+        )
+        yield _floor(f"{name}_error", title, "°", 2)
     yield MetricInfo(
         "expression_error",
         "lower",
-        "sd",
+        "SD",
         0.0,
         "mean error of the expression factors, each in its standard deviations, minus the regressor's own on the truth",
+        title="Expression error",
+        decimals=3,
         ladder="pose",
         ends=(None, 0.0),
     )
-    yield MetricInfo("expression_error_floor", "none", "sd", None, "the regressor's expression error on the truth")
+    yield _floor("expression_error", "Expression error", "SD", 3)
     for name in SLOPES:
-        for prefix, of in (("", "swaps"), ("rec_", "reconstructions"), ("floor_", "real images")):
+        shown = name.replace("_", " ")
+        for prefix, of, where in (
+            ("", "swaps", ""),
+            ("rec_", "reconstructions", " of reconstructions"),
+            ("floor_", "real images", " of real images"),
+        ):
             ladder = "" if prefix == "floor_" else "pose"
             yield MetricInfo(
                 f"{prefix}{name}_r2",
                 "none" if prefix == "floor_" else "higher",
-                "share",
+                "",
                 1.0,
-                f"R^2 of {name} read in the {of} against the true factor",
+                f"R^2 of {shown} read in the {of} against the true factor",
                 ladder=ladder,
+                title=f"{shown.capitalize()} R²{where}",
+                decimals=2,
             )
             yield MetricInfo(
                 f"{prefix}{name}_gain",
                 "none",
-                "slope",
+                "",
                 1.0,
-                f"slope of {name} read in the {of} on the true factor; 0 = ignored",
+                f"slope of {shown} read in the {of} on the true factor; 0 = ignored",
                 ladder=ladder,
+                title=f"{shown.capitalize()} gain{where}",
+                decimals=2,
             )
-    yield MetricInfo("detection_rate", "higher", "share", 1.0, "swaps in which the regressor finds a face at all")
+    yield MetricInfo(
+        "detection_rate",
+        "higher",
+        "",
+        1.0,
+        "swaps in which the regressor finds a face at all",
+        title="Faces found in swaps",
+        decimals=3,
+    )
 
 
 EVALUATORS = {"structure": Evaluator(_structure, tuple(_infos()), frozenset({"regressor"}))}

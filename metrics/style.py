@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.case import PEOPLE, Case, Evaluator, MetricInfo, as_values
+from metrics.case import PEOPLE, Case, Evaluator, as_values
+from metrics.info import MetricInfo
 from metrics.path import filtered, path_lengths
 
 
@@ -77,13 +78,23 @@ EVALUATORS = {
     "mapped_path": Evaluator(
         _mapped_path,
         (
-            MetricInfo("ppl_w", "lower", "per value", None, "perceptual path length (L2) in the mapped space w"),
+            MetricInfo(
+                "ppl_w",
+                "lower",
+                "",
+                None,
+                "perceptual path length (L2) in the mapped space w",
+                title="Path length in w",
+                decimals=4,
+            ),
             MetricInfo(
                 "ppl_ratio",
                 "lower",
-                "ratio",
+                "",
                 None,
                 "path length in w over path length in z, the same decoder and end points; under 1: w is less entangled",
+                title="Path length, w over z",
+                decimals=3,
             ),
         ),
         frozenset({"model", "latent"}),
@@ -94,16 +105,20 @@ EVALUATORS = {
             MetricInfo(
                 "mix_structure",
                 "none",
-                "share",
+                "",
                 None,
                 "style mixing: how much of the landmarks follows the face that styles the coarse half of the layers",
+                title="Structure from the coarse style",
+                decimals=3,
             ),
             MetricInfo(
                 "mix_colour",
                 "none",
-                "share",
+                "",
                 None,
                 "style mixing: how much of mean colour and contrast follows the face that styles the coarse half",
+                title="Colour from the coarse style",
+                decimals=3,
             ),
         ),
         frozenset({"model", "latent", "regressor"}),

@@ -53,10 +53,10 @@ def test_equal_things_are_the_same_and_say_by_which_margin(root: Path) -> None:
     assert "only in bottleneck: grid4, grid5, grid6" in found.notes
 
 
-def test_two_seeds_of_a_pair_make_the_margin_the_noise_floor() -> None:
+def test_two_seeds_of_a_pair_make_their_spread_the_margin() -> None:
     found = drawn({"identity_transfer": [0.5, 0.5]})
     [line] = compare(of(found, 0), of(found, 1)).lines
-    assert line.margin_from == "noise floor"
+    assert line.margin_from == "spread between seeds"
     assert 0.05 < line.margin < 0.4  # the simulated pairs' levels, which differ with each replicate
     few = drawn({"identity_transfer": [0.5, 0.5]}, n=3)
     assert compare(of(few, 0), of(few, 1), fraction=0.1).lines[0].margin_from == "10 % of A"

@@ -14,9 +14,9 @@ import pytest
 from fake_ledger import CLAIMS, GRIDS, trial_name, write_ledger
 
 from harness.errors import UsageError
+from harness.ledger.number_format import number
 from harness.ledger.records import Ledger
 from harness.ledger.table import load
-from harness.ledger.wording import label, number
 from harness.report import build, curves, summary
 from harness.report.answer import answer
 from harness.report.markdown import escape
@@ -107,12 +107,12 @@ def test_failed_diverged_and_missing_trials_are_shown_and_not_averaged(tmp_path:
     assert rows["grid7"].values[0].difference is not None and rows["grid7"].values[0].difference.interval.n == 2
 
 
-def test_validity_strip_tells_equal_steps_noise_floor_and_damage(folder: Path, tmp_path: Path) -> None:
+def test_validity_strip_tells_equal_steps_spread_and_damage(folder: Path, tmp_path: Path) -> None:
     checks = _checks(folder)
     assert checks["Replicates of a variant"] == ("n = 3", "good", "pairs far, mid, near, each with a seed of its own")
     assert checks["Training steps"][:2] == ("equal (600)", "good")
     assert checks["Data"][1] == "good"
-    assert checks["Noise floor"][0].startswith("± 0.0")
+    assert checks["Spread between pairs"][0].startswith("± 0.0")
     broken = write_ledger(tmp_path / "broken", grids=(3, 5), tile=8)
     record = broken / "trials" / trial_name("grid5", 0) / "record.json"
     record.write_text(record.read_text().replace('"steps": 600', '"steps": 900'))
@@ -276,9 +276,3 @@ def test_numbers_are_written_with_a_true_minus_and_never_as_minus_zero() -> None
     assert number(1234.5, 0) == "1,234"
     assert number(float("nan")) == "–"
     assert number(0.012345) == "0.0123"
-
-
-def test_metric_families_know_which_way_is_better() -> None:
-    assert (label("cbe_floor_db_2").direction, label("cbe_db_2").direction) == ("none", "lower")
-    assert (label("rec_yaw_r2").direction, label("floor_yaw_r2").direction) == ("higher", "none")
-    assert label("expression_error_floor").direction == "none"

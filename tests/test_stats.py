@@ -194,9 +194,9 @@ def test_probability_of_improvement_counts_ties_half_and_weighs_replicates_alike
     assert 0.4 < interval.low < 0.5 < interval.high < 0.6
 
 
-def test_noise_floor_needs_two_seeds_of_one_pair_and_ignores_the_pairs_levels() -> None:
-    assert not stats.noise_floor({(0, "far"): 0.8, (1, "mid"): 0.4, (2, "near"): 0.5}).known
-    floor = stats.noise_floor({(0, "far"): 0.80, (3, "far"): 0.82, (1, "mid"): 0.4, (4, "mid"): 0.42})
+def test_spread_between_seeds_needs_two_seeds_of_one_pair_and_ignores_the_pairs_levels() -> None:
+    assert not stats.spread_between_seeds({(0, "far"): 0.8, (1, "mid"): 0.4, (2, "near"): 0.5}).known
+    floor = stats.spread_between_seeds({(0, "far"): 0.80, (3, "far"): 0.82, (1, "mid"): 0.4, (4, "mid"): 0.42})
     assert (floor.value, floor.repeats) == (pytest.approx(0.02 / math.sqrt(2)), 2)
 
 

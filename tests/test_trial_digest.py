@@ -174,7 +174,7 @@ EDITS = [
     ("harness/train/loop.py", "The training loop: one for every", "The loop that serves every", False, False),
     ("harness/train/loop.py", "one image of each person does not", "a pair does not", False, False),
     ("harness/score/score.py", "Scoring: a trained", "A trained", False, False),
-    ("harness/registry.py", "cutoff=0.5", "cutoff=0.6", False, False),
+    ("harness/errors.py", "cutoff=0.5", "cutoff=0.6", False, False),
     ("harness/errors.py", "code = 2", "code = 9", False, False),
     ("harness/spec.py", "chance of each", "the chance of each", False, False),
     ("harness/cli/app.py", "Where to train", "The place", False, False),

@@ -2,15 +2,15 @@
 
 Everything is told of B against A. Differences are paired by seed, identity pair and image, with 95 % intervals over
 replicates; each line stands for itself (no correction over lines). `same` means that the whole interval lies inside an
-equivalence margin: the noise floor (what another seed of the same variant and identity pair changes) where A or B was
-run with two seeds of one pair, else a stated fraction of A's mean.
+equivalence margin: the spread between seeds (of the same variant and identity pair) where A or B was run with two
+seeds of one pair, else a stated fraction of A's mean.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from harness.claims import stats
+from harness.claims.headlines import HEADLINES
 from harness.claims.stats import Array, Estimate
 from harness.errors import UsageError, did_you_mean
+from harness.ledger.facts import Facts
 from harness.ledger.records import ledgers
-from harness.ledger.table import LOSS, Key, Table, Variant, load
-from harness.ledger.wording import HEADLINES, label
+from harness.ledger.table import Key, Table, Variant, load
+from metrics.costs import LOSS
 
 FRACTION = 0.05
 ALWAYS = ("swap_error", "rec_ssim", "train_images_per_s", "parameters")  # beside the headlines
@@ -58,13 +60,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All lines, what was left out and why, and the settings in which the two sides differ."""
+    """All lines, what was left out and why, the settings in which the two sides differ, and the metrics' facts."""
 
     a: Side
     b: Side
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     settings: tuple[tuple[str, Any, Any], ...]
+    facts: Mapping[str, Facts]  # of every metric in `lines`
 
 
 def side(text: str, root: Path) -> Side:
@@ -114,7 +117,7 @@ def _trial(text: str, root: Path) -> Side:
 
 def compare(a: Side, b: Side, metrics: Sequence[str] = (), fraction: float = FRACTION) -> Comparison:
     """B against A. ``metrics`` chooses (default: the headlines and costs); ``fraction`` is the margin of `same` where
-    no noise floor is known. UsageError when there is nothing to compare.
+    no spread between seeds is known. UsageError when there is nothing to compare.
     """
     if "suite" in (a.kind, b.kind) and a.kind != b.kind:
         raise UsageError(f"a {a.kind} and a {b.kind} cannot be compared. Name a variant on both sides: SUITE:LABEL")
@@ -126,7 +129,8 @@ def compare(a: Side, b: Side, metrics: Sequence[str] = (), fraction: float = FRA
     else:
         (one, left), (other, right) = next(iter(a.variants.items())), next(iter(b.variants.items()))
         pairs = [(one if one == other else f"{other} against {one}", left, right)]
-    known = _metrics([v for _, *both in pairs for v in both])
+    table = Table(Path(), {}, tuple(v for _, *both in pairs for v in both), 0)
+    known = table.metrics()
     for name in metrics:
         if name not in known and not name.startswith(LOSS):
             raise UsageError(f"--metric: neither side has {name!r}. {did_you_mean(name, known)}")
@@ -143,18 +147,15 @@ def compare(a: Side, b: Side, metrics: Sequence[str] = (), fraction: float = FRA
         apart = [k for k in keys if _print(left, k) != _print(right, k)]
         if apart:
             notes.append(f"{name}: {len(apart)} of {len(keys)} replicates saw other data, and are paired by mean only")
-        lines += [line for metric in chosen if (line := _line(name, metric, left, right, keys, apart, fraction))]
+        facts = [table.facts(metric) for metric in chosen]
+        lines += [line for one in facts if (line := _line(name, one, left, right, keys, apart, fraction))]
     if not lines:
         raise UsageError(f"{a.name} and {b.name} have no number in common. {'; '.join(notes) or 'Choose --metric'}")
     if any(line.basis == "image" for line in lines):
         notes.append("one replicate: its intervals run over images and speak of these two trainings only")
     settings = _settings(pairs[0][1], pairs[0][2]) if len(pairs) == 1 else ()
-    return Comparison(a, b, tuple(lines), tuple(notes), settings)
-
-
-def _metrics(variants: Iterable[Variant]) -> list[str]:
-    listed = tuple(variants)
-    return Table(Path(), {}, listed, 0).metrics()
+    facts_of = {line.metric: table.facts(line.metric) for line in lines}
+    return Comparison(a, b, tuple(lines), tuple(notes), settings, facts_of)
 
 
 def _notes(a: Side, b: Side) -> list[str]:
@@ -178,8 +179,9 @@ def _print(variant: Variant, key: Key) -> Any:
 
 
 def _line(
-    name: str, metric: str, left: Variant, right: Variant, keys: Sequence[Key], apart: Sequence[Key], fraction: float
+    name: str, facts: Facts, left: Variant, right: Variant, keys: Sequence[Key], apart: Sequence[Key], fraction: float
 ) -> Line | None:
+    metric, sign = facts.name, facts.sign
     ours, theirs = left.groups(metric), right.groups(metric)
     shared = [key for key in keys if key in ours and key in theirs]
     if not shared:
@@ -191,8 +193,6 @@ def _line(
     found, basis = _estimate(differences, rng)
     margin, margin_from = _margin(left, right, metric, fraction, a)
     interval = found.interval()
-    direction = "lower" if metric.startswith(LOSS) else label(metric).direction
-    sign = {"higher": 1, "lower": -1}.get(direction, 0)
     better = stats.probability_of_improvement([sign * d for d in differences], rng).mean if sign else math.nan
     return Line(
         variant=name,
@@ -221,9 +221,9 @@ def _estimate(differences: list[Array], rng: np.random.Generator) -> tuple[Estim
 def _margin(left: Variant, right: Variant, metric: str, fraction: float, a: Sequence[Array]) -> tuple[float, str]:
     for variant in (left, right):
         means = {key: float(np.nanmean(values)) for key, values in variant.groups(metric).items()}
-        floor = stats.noise_floor(means)
-        if floor.known:
-            return floor.value, "noise floor"
+        spread = stats.spread_between_seeds(means)
+        if spread.known:
+            return spread.value, "spread between seeds"
     return fraction * abs(float(np.mean([np.nanmean(v) for v in a]))), f"{100 * fraction:g} % of A"
 
 

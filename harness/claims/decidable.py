@@ -17,8 +17,9 @@ from scipy import stats
 
 from harness.claims.evidence import TREND_LEVEL, Evidence, gather
 from harness.claims.verdict import ALPHA
-from harness.claims.words import Relation, describe, figure
+from harness.claims.words import Look, Relation, describe
 from harness.errors import HarnessError
+from harness.ledger.facts import facts_of
 from harness.ledger.table import Table, load
 
 POWER = 0.8
@@ -58,18 +59,19 @@ def earlier(folder: Path) -> Table | None:
 def decidable(claims: Sequence[Mapping[str, Any]], n: int, table: Table | None = None) -> list[Decidable]:
     """What n planned replicates can decide, part by part. ``table`` is an earlier ledger of the same suite."""
     level = ALPHA / max(1, len(claims))
+    look: Look = table.facts if table else facts_of
     found = []
     for claim in claims:
         parts = claim["parts"]
         alpha = level / max(1.0, len(parts) / 2)
         for relation in parts:
             before = gather(table, relation, str(claim["id"]), "earlier") if table else None
-            answer, text = _answer(relation, n, alpha, before)
-            found.append(Decidable(str(claim["id"]), describe(relation), n, answer, text))
+            answer, text = _answer(relation, n, alpha, before, look)
+            found.append(Decidable(str(claim["id"]), describe(relation, look), n, answer, text))
     return found
 
 
-def _answer(relation: Relation, n: int, alpha: float, before: Evidence | None) -> tuple[str, str]:
+def _answer(relation: Relation, n: int, alpha: float, before: Evidence | None, look: Look) -> tuple[str, str]:
     kind = relation["relation"]
     if n < 2:
         return NO, "one replicate has no spread: two at least, and six to be of use"
@@ -93,9 +95,9 @@ def _answer(relation: Relation, n: int, alpha: float, before: Evidence | None) -
     if before is None or before.missing or not math.isfinite(sd := _spread(before)):
         return (YES if smallest < 1.5 else LARGE), words
     distance = abs(before.effect) if kind == "monotone" else _distance(relation, before.effect)
-    metric = before.metric
-    words += f"; earlier: SD {figure(metric, sd)}, so {figure(metric, smallest * sd)} from the margin, and "
-    words += f"{figure(metric, distance)} was seen"
+    facts = look(before.metric)
+    words += f"; earlier: SD {facts.write(sd)}, so {facts.write(smallest * sd)} from the margin, and "
+    words += f"{facts.write(distance)} was seen"
     if distance >= smallest * sd:
         return YES, words
     level = alpha if kind != "monotone" else 1 - TREND_LEVEL

@@ -15,7 +15,7 @@ import numpy as np
 from harness.claims import stats, trend
 from harness.claims.stats import Array, Estimate, Interval
 from harness.claims.transition import STEP, transition_fit
-from harness.claims.words import Relation, axis, describe, figure, title, unit
+from harness.claims.words import Relation, axis, describe
 from harness.ledger.table import Key, Table
 from harness.terminal import count
 
@@ -54,11 +54,11 @@ class Missing(Exception):
 
 def gather(table: Table, relation: Relation, *names: str) -> Evidence:
     """The evidence for one resolved relation. ``names`` seed its random draws, together with the suite's name."""
-    text, metric = describe(relation), str(relation.get("metric", ""))
+    text, metric = describe(relation, table.facts), str(relation.get("metric", ""))
     try:
         return _RELATIONS[relation["relation"]](table, relation, text, stats.generator(table.suite, *names))
     except Missing as reason:
-        return Evidence(text, metric, unit(metric), missing=str(reason))
+        return Evidence(text, metric, table.facts(metric).unit, missing=str(reason))
     except KeyError as error:
         return Evidence(text, metric, missing=f"the plan's claim lacks {error}: run the suite again to write it anew")
 
@@ -75,7 +75,7 @@ def values_of(table: Table, name: str, metric: str) -> dict[Key, Array]:
     groups = variant.groups(metric)
     if not groups:
         why = sorted({str(t.part("invalid")[metric]) for t in variant.trials if metric in t.part("invalid")})
-        raise Missing(f"{title(metric)} is no number for {name}" + (f" ({'; '.join(why)})" if why else ""))
+        raise Missing(f"{table.facts(metric).words} is no number for {name}" + (f" ({'; '.join(why)})" if why else ""))
     return groups
 
 
@@ -122,7 +122,8 @@ def _difference(table: Table, relation: Relation, text: str, rng: np.random.Gene
     test = stats.sign_flip([float(np.nanmean(d)) - edge for d in differences], rng)
     improvement = stats.probability_of_improvement([sign * d for d in differences], rng)
     return Evidence(
-        text, metric, unit(metric), found.mean, found.n, supports, refutes, _bounds(found),
+        text, metric, table.facts(metric).unit,
+        found.mean, found.n, supports, refutes, _bounds(found),
         None, test.p, test.attainable, test.sentence(), improvement, notes=_notes(note),
     )  # fmt: skip
 
@@ -134,7 +135,8 @@ def _equivalent(table: Table, relation: Relation, text: str, rng: np.random.Gene
     p = max(found.p(within), found.p(-within))  # the interval must leave both margins out
     inside = abs(found.mean) < within
     return Evidence(
-        text, metric, unit(metric), found.mean, found.n, p if inside else 1.0, 1.0 if inside else p, _bounds(found),
+        text, metric, table.facts(metric).unit,
+        found.mean, found.n, p if inside else 1.0, 1.0 if inside else p, _bounds(found),
         notes=_notes(note),
     )  # fmt: skip
 
@@ -150,7 +152,8 @@ def _level(table: Table, relation: Relation, text: str, rng: np.random.Generator
     low, high = stats.wilson(met, len(means))
     share = f"met in {met} of {count(len(means), 'replicate')} (Wilson 95 % interval {low:.0%} to {high:.0%})"
     return Evidence(
-        text, metric, unit(metric), found.mean, found.n, supports, refutes, _bounds(found),
+        text, metric, table.facts(metric).unit,
+        found.mean, found.n, supports, refutes, _bounds(found),
         None, test.p, test.attainable, test.sentence(), notes=_notes(share, note),
     )  # fmt: skip
 
@@ -162,7 +165,9 @@ def _ordered(table: Table, relation: Relation) -> tuple[list[str], list[float]]:
     places = {name: float(at[name]) if name in at else _place(table, name, relation["in"]) for name in over}
     order = sorted(places, key=lambda name: places[name])
     if len(set(places.values())) < len(order) or len(order) < 3:
-        raise Missing(f"{axis(relation['in'])} does not put these variants into one order of three or more")
+        raise Missing(
+            f"{axis(relation['in'], table.facts)} does not put these variants into one order of three or more"
+        )
     return order, [places[name] for name in order]
 
 
@@ -200,7 +205,8 @@ def _monotone(table: Table, relation: Relation, text: str, rng: np.random.Genera
         note,
     )
     return Evidence(
-        text, metric, unit(metric), slope.mean, slope.n, test.p if (rises if sign > 0 else falls) else 1.0, against,
+        text, metric, table.facts(metric).unit,
+        slope.mean, slope.n, test.p if (rises if sign > 0 else falls) else 1.0, against,
         _bounds(slope), TREND_LEVEL, test.p, min(1.0, 2 * test.attainable), words, notes=notes,
     )  # fmt: skip
 
@@ -211,7 +217,7 @@ def _step(table: Table, relation: Relation, text: str, rng: np.random.Generator)
     keys, [columns], note = shared(table, order, metric)
     points = [(x, float(np.nanmean(column[k])), k) for x, column in zip(at, columns, strict=True) for k in keys]
     if min(at) <= 0:
-        raise Missing(f"{axis(relation['in'])} must be positive for a fit in its logarithm")
+        raise Missing(f"{axis(relation['in'], table.facts)} must be positive for a fit in its logarithm")
     x, y, replicates = zip(*points, strict=True)
     fit = transition_fit(x, y, replicates, between)
     if not fit.curves:
@@ -225,9 +231,10 @@ def _step(table: Table, relation: Relation, text: str, rng: np.random.Generator)
     supports = odds if is_step and inside and not wrong_way else 1.0
     refutes = min(odds if wrong_way or outside else 1.0, fit.p_step if not is_step else 1.0)
     return Evidence(
-        text, metric, axis(relation["in"]), fit.midpoint, len(keys), supports, refutes, lambda level: (low, high),
+        text, metric, axis(relation["in"], table.facts),
+        fit.midpoint, len(keys), supports, refutes, lambda level: (low, high),
         0.95, own_scale=True,
-        test=f"midpoint at {fit.midpoint:.3g} of {axis(relation['in'])}: {fit.verdict} ({fit.reason})",
+        test=f"midpoint at {fit.midpoint:.3g} of {axis(relation['in'], table.facts)}: {fit.verdict} ({fit.reason})",
         notes=_notes(note),
     )  # fmt: skip
 
@@ -241,7 +248,7 @@ def _correlation(table: Table, relation: Relation, text: str, rng: np.random.Gen
     x, y = (np.array([[np.nanmean(column[k]) for column in columns] for k in keys]) for columns in found)
     z = trend.correlation(x, y, rng)
     if not math.isfinite(z.mean):
-        raise Missing(f"{title(metric)} or {title(other)} is the same for all variants")
+        raise Missing(f"{table.facts(metric).words} or {table.facts(other).words} is the same for all variants")
     edge = math.atanh(relation["within"])
     if kind == "none":
         p, inside = max(z.p(edge), z.p(-edge)), abs(z.mean) < edge
@@ -280,6 +287,6 @@ def unmet(table: Table, condition: Relation) -> str:
     mean = float(np.mean([np.nanmean(values) for values in groups.values()]))
     for word, sign in (("at_least", 1), ("at_most", -1)):
         if word in condition and sign * (mean - condition[word]) < 0:
-            told = f"{title(metric)} of {name} is {figure(metric, mean)}"
+            told = f"{table.facts(metric).words} of {name} is {table.facts(metric).write(mean)}"
             return f"void condition: {told}, {word.replace('_', ' ')} {condition[word]:g} needed"
     return ""

@@ -236,8 +236,8 @@ def probability_of_improvement(
 
 
 @dataclass(frozen=True)
-class NoiseFloor:
-    """What a repeat of the baseline with another seed changes: standard deviation, and the repeats it comes from."""
+class SeedSpread:
+    """What another seed of the same variant and identity pair changes: standard deviation, and its repeats."""
 
     value: float
     repeats: int  # degrees of freedom: replicates minus identity pairs
@@ -247,7 +247,7 @@ class NoiseFloor:
         return math.isfinite(self.value)
 
 
-def noise_floor(means: Mapping[tuple[int, str], float]) -> NoiseFloor:
+def spread_between_seeds(means: Mapping[tuple[int, str], float]) -> SeedSpread:
     """Spread of one variant's replicate means {(seed, pair): mean} over seeds within an identity pair, pooled.
 
     Unknown (NaN) while no pair was run with two seeds: the spread over pairs is no noise, it is the pairs' difference.
@@ -258,4 +258,4 @@ def noise_floor(means: Mapping[tuple[int, str], float]) -> NoiseFloor:
             by_pair.setdefault(pair, []).append(value)
     squares = sum(float(np.sum((np.array(v) - np.mean(v)) ** 2)) for v in by_pair.values())
     repeats = sum(len(v) - 1 for v in by_pair.values())
-    return NoiseFloor(math.sqrt(squares / repeats) if repeats else math.nan, repeats)
+    return SeedSpread(math.sqrt(squares / repeats) if repeats else math.nan, repeats)

@@ -23,7 +23,7 @@ from typing import Any
 from harness.claims import stats
 from harness.claims.evidence import Evidence, gather, unmet
 from harness.claims.stats import Interval
-from harness.claims.words import figure
+from harness.ledger.facts import Facts
 from harness.ledger.table import Table
 from harness.terminal import count
 
@@ -85,7 +85,7 @@ def judge(table: Table) -> list[Verdict]:
     decisive = [math.nan if void else _p(parts) for void, parts in found]
     adjusted, levels = stats.holm(decisive, ALPHA)
     return [
-        _verdict(claim, void, parts, math.nan if math.isnan(p) else level)
+        _verdict(table, claim, void, parts, math.nan if math.isnan(p) else level)
         for claim, (void, parts), p, level in zip(claims, found, adjusted, levels, strict=True)
     ]
 
@@ -108,8 +108,8 @@ def _p(parts: Sequence[Evidence]) -> float:
     return min(1.0, p * _factor(parts))
 
 
-def _verdict(claim: Mapping[str, Any], void: str, parts: Sequence[Evidence], level: float) -> Verdict:
-    judged = tuple(_part(part, level / _factor(parts)) for part in parts)
+def _verdict(table: Table, claim: Mapping[str, Any], void: str, parts: Sequence[Evidence], level: float) -> Verdict:
+    judged = tuple(_part(part, level / _factor(parts), table.facts(part.metric)) for part in parts)
     verdicts = {part.verdict for part in judged}
     if void:
         verdict = UNDECIDED
@@ -121,7 +121,7 @@ def _verdict(claim: Mapping[str, Any], void: str, parts: Sequence[Evidence], lev
     return Verdict(claim["id"], claim["says"], claim.get("source", SUPPORTED), verdict, reason, judged)
 
 
-def _part(found: Evidence, level: float) -> Part:
+def _part(found: Evidence, level: float, facts: Facts) -> Part:
     """The part decided at ``level`` (two-sided); at 5 % and undecided where the claim has no level."""
     tested = level if math.isfinite(level) else ALPHA
     p = min(found.supports, found.refutes)
@@ -148,17 +148,17 @@ def _part(found: Evidence, level: float) -> Part:
         level=confidence,
         p_sign=found.p_sign,
         improvement=found.improvement,
-        reason=_reason(found, low, high, confidence, verdict),
+        reason=_reason(found, low, high, confidence, verdict, facts),
         own_scale=found.own_scale,
     )
 
 
-def _reason(found: Evidence, low: float, high: float, confidence: float, verdict: str) -> str:
+def _reason(found: Evidence, low: float, high: float, confidence: float, verdict: str, facts: Facts) -> str:
     if found.missing:
         return f"{found.text}: {found.missing}"
 
     def write(value: float) -> str:
-        return f"{value:.3g}" if found.own_scale else figure(found.metric, value)
+        return f"{value:.3g}" if found.own_scale else facts.write(value)
 
     bounds = f"[{write(low)}, {write(high)}]" if math.isfinite(low) and math.isfinite(high) else "without an interval"
     told = f"effect {write(found.effect)} {bounds} at {100 * confidence:.3g} %, {count(found.n, 'replicate')}"

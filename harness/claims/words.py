@@ -1,33 +1,19 @@
-"""Claims in words: what a resolved relation asks for, and how metrics, axes and values are called in a sentence."""
+"""Claims in words: what a resolved relation asks for, and how an axis is called in a sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.ledger.wording import label
+from harness.ledger.facts import Facts
 
 Relation = Mapping[str, Any]
+Look = Callable[[str], Facts]  # the facts of a metric: `Table.facts`, or `facts_of` where there is no table yet
 
 
-def unit(metric: str) -> str:
-    """The unit of a metric; losses have none."""
-    return "" if metric.startswith("loss:") else label(metric).unit
-
-
-def title(metric: str) -> str:
-    """A metric inside a sentence."""
-    return f"training loss {metric.removeprefix('loss:')}" if metric.startswith("loss:") else label(metric).words
-
-
-def figure(metric: str, value: float) -> str:
-    """A value of a metric in a sentence."""
-    return label(metric).write(value)
-
-
-def describe(relation: Relation) -> str:
+def describe(relation: Relation, look: Look) -> str:
     """One relation in words: what has to hold."""
-    name = title(str(relation.get("metric", "")))
+    name = look(str(relation.get("metric", ""))).words
     match relation["relation"]:
         case "difference":
             a, than, by = relation["a"], relation["than"], relation["by"]
@@ -42,19 +28,20 @@ def describe(relation: Relation) -> str:
             bound = "at least" if relation["sign"] > 0 else "at most"
             return f"{name} of {relation['of']} is {bound} {relation['value']:g}"
         case "monotone":
-            return f"{name} {relation['direction']} along {axis(relation['in'])}"
+            return f"{name} {relation['direction']} along {axis(relation['in'], look)}"
         case "step":
             low, high = relation["between"]
             course = {1: "rises", -1: "falls"}.get(relation.get("sign", 0), "changes")
-            return f"{name} {course} in one step between {low:g} and {high:g} ({axis(relation['in'])})"
+            return f"{name} {course} in one step between {low:g} and {high:g} ({axis(relation['in'], look)})"
         case "correlation":
+            other = look(relation["with"]).words
             if relation["is"] == "none":
-                return f"{name} and {title(relation['with'])} do not go together (|r| below {relation['within']:g})"
+                return f"{name} and {other} do not go together (|r| below {relation['within']:g})"
             bound = f" (|r| above {relation['within']:g})" if relation["within"] else ""
-            return f"{name} and {title(relation['with'])} go together, r {relation['is']}{bound}"
+            return f"{name} and {other} go together, r {relation['is']}{bound}"
     raise KeyError(relation["relation"])
 
 
-def axis(name: str) -> str:
+def axis(name: str, look: Look) -> str:
     """How an axis is called in a sentence."""
-    return "latent cells" if name in ("cells", "latent_cells") else label(name).words if "." not in name else name
+    return "latent cells" if name in ("cells", "latent_cells") else look(name).words if "." not in name else name

@@ -28,7 +28,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="The same kind of thing; told against A.")],
     metric: Annotated[list[str] | None, typer.Option(help="Only this metric (repeatable).")] = None,
     margin: Annotated[
-        float, typer.Option(min=0, max=1, metavar="FRACTION", help="Margin of `same` without a noise floor.")
+        float, typer.Option(min=0, max=1, metavar="FRACTION", help="Margin of `same` without a spread between seeds.")
     ] = 0.05,
     root: Root = Path("results"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")] = False,
@@ -37,7 +37,6 @@ def compare(
     from harness import terminal
     from harness.claims.compare import compare as compared
     from harness.claims.compare import side
-    from harness.ledger.wording import label
 
     found = compared(side(a, root), side(b, root), metric or (), margin)
     if json:
@@ -57,7 +56,7 @@ def compare(
 
     rows = []
     for line in found.lines:
-        info = label(line.metric)
+        info = found.facts[line.metric]
         known = math.isfinite(line.low)
         row = {"variant": line.variant} if len({x.variant for x in found.lines}) > 1 else {}
         rows.append(

@@ -189,8 +189,8 @@ def _train_and_score(
 
     Ledger(root / trial.suite).write_values(trial.name, found.values)
     done = replace(
-        record, status="done", scores=found.scores, references=found.references, invalid=found.invalid, cost=cost,
-        resumed_from=resumed, environment=environment.capture(),
+        record, status="done", scores=found.scores, references=found.references, invalid=found.invalid,
+        facts=found.facts, cost=cost, resumed_from=resumed, environment=environment.capture(),
         data={"fingerprint": store.fingerprint, "source": trial.spec.data.source, "synthetic": store.synthetic,
               "truth": store.truth, "frames": {p: len(x) for p, x in store.people.items()},
               "quarantined": [list(map(str, item)) for item in store.quarantined]},

@@ -105,9 +105,8 @@ class MetricGate:
         Pass or fail when the 95 % interval of the difference lies wholly on one side of `by`; else inconclusive.
         """
         from harness.claims import stats
-        from harness.ledger.wording import label
 
-        direction = label(self.name).direction
+        direction = self.gate.table.facts(self.name).direction
         if direction == "none":
             pytest.fail(f"gate: {self.name} has no better direction. Use at_least or at_most", pytrace=False)
         mine, theirs = (self.gate.groups(self.name, v) for v in (self.variant, other))

@@ -50,6 +50,7 @@ class Record:
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     invalid: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by metric: `metrics.info.MetricInfo.facts`
     cost: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     attempts: int = 1

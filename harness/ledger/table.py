@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from harness.ledger.facts import Facts, facts_of
 from harness.ledger.records import Ledger, Record
-from harness.ledger.wording import COSTS
+from metrics.costs import COSTS, LOSS
 
 Array = NDArray[np.float64]
 Key = tuple[int, str]  # (seed, identity pair): one replicate
-LOSS = "loss:"  # `loss:total`, `loss:face_l1`: a training loss at the end, one value a trial
-LOSS_TAIL = 0.1  # the share of the logged steps that is its end
+LOSS_TAIL = 0.1  # the share of the logged steps whose mean is a training loss at the end
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,18 @@ class Table:
     variants: tuple[Variant, ...]
     unplanned: int  # records in the folder that the plan does not name (older code, data or options)
     damaged: tuple[tuple[str, str], ...] = ()  # (trial, reason) of files that were not trusted
+
+    @cached_property
+    def recorded(self) -> Mapping[str, Mapping[str, Any]]:
+        """The facts of every metric that a record knows; records of the plan's own metrics go before outdated ones."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for trial in sorted(self.trials, key=lambda trial: not trial.outdated):
+            found |= trial.part("facts")
+        return found
+
+    def facts(self, metric: str) -> Facts:
+        """What a reader needs of a metric, as its records say, else as it is registered."""
+        return facts_of(metric, self.recorded)
 
     @property
     def suite(self) -> str:

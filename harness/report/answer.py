@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 
 from harness.claims.transition import TransitionFit, transition_fit
+from harness.ledger.facts import Facts
+from harness.ledger.number_format import number
 from harness.ledger.table import Table, Variant
-from harness.ledger.wording import label, number
 from harness.report.numbers import REFERENCES, Difference, Numbers
 from harness.terminal import count
 
@@ -29,7 +30,7 @@ def answer(numbers: Numbers) -> list[str]:
         )
     if first is None or last is None:
         only = next(v for v in table.variants if numbers.groups(v, metric))
-        sentences.append(f"{_title(metric)} is {_value(numbers, only, metric)} for {_place(only, False)}.")
+        sentences.append(f"{_title(numbers, metric)} is {_value(numbers, only, metric)} for {_place(only, False)}.")
     else:
         sentences.append(_trend(numbers, metric, first, last))
         sentences += _others(numbers, metric, last)
@@ -40,7 +41,7 @@ def answer(numbers: Numbers) -> list[str]:
     if fit is not None:
         name, result = fit
         reason = result.reason.split(";")[0]
-        sentences.append(f"Shape of {label(name).words} over cells: {result.verdict} ({reason}).")
+        sentences.append(f"Shape of {numbers.table.facts(name).words} over cells: {result.verdict} ({reason}).")
     return sentences
 
 
@@ -82,8 +83,8 @@ def _ends(table: Table, numbers: Numbers, metric: str) -> tuple[Variant | None, 
     return (base, others[-1]) if base in scored and others else (None, None)
 
 
-def _title(metric: str) -> str:
-    info = label(metric)
+def _title(numbers: Numbers, metric: str) -> str:
+    info = numbers.table.facts(metric)
     return f"{info.title} ({info.description})" if info.description else info.title
 
 
@@ -96,24 +97,25 @@ def _place(variant: Variant, cells: bool) -> str:
 
 
 def _value(numbers: Numbers, variant: Variant, metric: str) -> str:
-    info, mean = label(metric), numbers.mean(variant, metric)
+    info, mean = numbers.table.facts(metric), numbers.mean(variant, metric)
     return " ".join(part for part in (info.write(mean.mean), info.unit, info.interval(mean.low, mean.high)) if part)
 
 
 def _trend(numbers: Numbers, metric: str, first: Variant, last: Variant) -> str:
-    cells, info = by_cells(numbers.table), label(metric)
+    cells, info = by_cells(numbers.table), numbers.table.facts(metric)
     change = numbers.difference(last, first, metric)
     a, b = (info.write(numbers.mean(v, metric).mean) for v in (first, last))
     at = "at" if cells else "for"
     ends = f"from {a} {at} {_place(first, cells)} to {b} {at} {_place(last, cells)}"
+    title, evidence = _title(numbers, metric), _evidence(info, change)
     if not change.interval.excludes_zero:
         both = f"{a} {at} {_place(first, cells)} and {b} {at} {_place(last, cells)}"
-        return f"{_title(metric)} shows no clear difference: {both}; {_evidence(metric, change)}."
-    return f"{_title(metric)} {'falls' if change.interval.high < 0 else 'rises'} {ends}; {_evidence(metric, change)}."
+        return f"{title} shows no clear difference: {both}; {evidence}."
+    return f"{title} {'falls' if change.interval.high < 0 else 'rises'} {ends}; {evidence}."
 
 
-def _evidence(metric: str, change: Difference) -> str:
-    info, interval = label(metric), change.interval
+def _evidence(info: Facts, change: Difference) -> str:
+    interval = change.interval
     if interval.n == 0:
         return "no replicate has both, so there is no paired difference"
     if not interval.known:
@@ -135,15 +137,16 @@ def _others(numbers: Numbers, metric: str, told: Variant) -> list[str]:
     parts = []
     for variant in rest[:4]:
         change = numbers.difference(variant, table.baseline, metric)
-        bounds = label(metric).interval(change.interval.low, change.interval.high)
-        parts.append(f"{variant.label} {label(metric).write(change.interval.mean)} {bounds}".strip())
+        bounds = numbers.table.facts(metric).interval(change.interval.low, change.interval.high)
+        parts.append(f"{variant.label} {numbers.table.facts(metric).write(change.interval.mean)} {bounds}".strip())
     more = f" ({len(rest) - 4} more in the table)" if len(rest) > 4 else ""
     return [f"Differences of the others to {table.baseline.label}: {'; '.join(parts)}{more}."] if parts else []
 
 
 def _ladder(numbers: Numbers, metric: str) -> list[str]:
     known = {name: numbers.reference(name, metric) for name in REFERENCES}
-    parts = [f"{label(metric).write(v)} for the {REFERENCES[name]}" for name, v in known.items() if math.isfinite(v)]
+    write = numbers.table.facts(metric).write
+    parts = [f"{write(v)} for the {REFERENCES[name]}" for name, v in known.items() if math.isfinite(v)]
     if not parts:
         return []
     return [f"On the same images it is {' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))}."]
@@ -156,9 +159,9 @@ def _condition(numbers: Numbers, first: Variant, last: Variant) -> list[str]:
         return []
     cells = by_cells(numbers.table)
     worst = numbers.reference("mean_face", metric)
-    against = f" (mean face: {label(metric).write(worst)})" if math.isfinite(worst) else ""
+    against = f" (mean face: {numbers.table.facts(metric).write(worst)})" if math.isfinite(worst) else ""
     return [
-        f"{label(metric).title}, which transfer alone does not show, is {_value(numbers, first, metric)} "
+        f"{numbers.table.facts(metric).title}, which transfer alone does not show, is {_value(numbers, first, metric)} "
         f"{'at' if cells else 'for'} {_place(first, cells)} and {_value(numbers, last, metric)} "
         f"{'at' if cells else 'for'} {_place(last, cells)}{against}."
     ]

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from harness.claims.verdict import Part, Verdict
-from harness.claims.words import figure
 from harness.files import finite
+from harness.ledger.facts import Facts
 from harness.ledger.table import Table
-from harness.ledger.wording import label
 from harness.terminal import SCHEMA_VERSION
 
 SOURCE_CLAIMS = tuple(f"C{number}" for number in range(1, 19))
@@ -37,7 +36,7 @@ def page(found: Found) -> str:
         if verdict is None or table is None:
             lines.append(f"| {id_} | – | in no suite of this page | – | – | – | – |")
             continue
-        effects = "; ".join(_effect(part) for part in verdict.parts)
+        effects = "; ".join(_effect(part, table.facts(part.metric)) for part in verdict.parts)
         least = min((part.n for part in verdict.parts), default=0)
         suite = f"{table.suite} ({table.plan.get('scale', '')})"
         cells = (id_, suite, verdict.says, verdict.source, f"**{verdict.verdict}**", effects, str(least))
@@ -78,17 +77,16 @@ def _number(id_: str) -> tuple[int, str]:
     return (int(match[1]), "") if match else (1000, id_)
 
 
-def _effect(part: Part) -> str:
+def _effect(part: Part, facts: Facts) -> str:
     def write(value: float) -> str:
-        return f"{value:.2f}" if part.own_scale else figure(part.metric, value)
+        return f"{value:.2f}" if part.own_scale else facts.write(value)
 
     if not math.isfinite(part.effect):
         return "no number"
     known = math.isfinite(part.low) and math.isfinite(part.high)
     bounds = f" [{write(part.low)}, {write(part.high)}]" if known else ""
     unit = f" {part.unit}" if part.unit else ""
-    name = "training loss" if part.metric.startswith("loss:") else label(part.metric).title
-    return f"{name} {write(part.effect)}{unit}{bounds}"
+    return f"{facts.title} {write(part.effect)}{unit}{bounds}"
 
 
 def _text(text: str) -> str:

@@ -6,7 +6,6 @@ import csv
 import io
 import math
 
-from harness.ledger.wording import label
 from harness.report import verdicts
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.tables import cell
@@ -38,7 +37,7 @@ def csv_text(numbers: Numbers) -> str:
     common = [guard(table.suite), guard(table.plan.get("scale") or "")]
     for variant in table.variants:
         for metric in table.metrics():
-            info, item = label(metric), cell(numbers, variant, metric)
+            info, item = table.facts(metric), cell(numbers, variant, metric)
             mean, difference = item.mean, item.difference
             start = [
                 *common,
@@ -59,7 +58,7 @@ def csv_text(numbers: Numbers) -> str:
         for metric in table.metrics():
             value = numbers.reference(name, metric)
             if math.isfinite(value):
-                info = label(metric)
+                info = table.facts(metric)
                 row = [
                     *common,
                     "reference",

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from harness.claims.transition import TransitionFit
-from harness.ledger.wording import label
 from harness.report.figures import SIZE, short, slug, style
 from harness.report.numbers import Numbers
 from harness.report.svg import INK, drawing, to_svg
@@ -101,7 +100,7 @@ def _end_labels(axes: Axes, ends: list[tuple[float, float, str, str]], gap: floa
 
 def transition(numbers: Numbers, metric: str, fit: TransitionFit) -> str:
     """The four fitted curves through the replicates."""
-    info = label(metric)
+    info = numbers.table.facts(metric)
     with drawing():
         figure = Figure(figsize=SIZE)
         axes = figure.subplots()

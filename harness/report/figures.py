@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from harness.ledger.table import Variant
-from harness.ledger.wording import label
 from harness.report.answer import by_cells
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.svg import INK, MUTED, drawing, to_svg
@@ -78,7 +77,7 @@ def _over_cells(numbers: Numbers, metric: str) -> str:
 
 def _by_variant(numbers: Numbers, metric: str) -> str:
     """One line a variant, so that many and long names stay readable."""
-    table, info = numbers.table, label(metric)
+    table, info = numbers.table, numbers.table.facts(metric)
     shown = [v for v in table.variants if numbers.groups(v, metric)]
     with drawing():
         figure = Figure(figsize=(SIZE[0], max(2.2, 1.3 + 0.36 * len(shown))))
@@ -100,7 +99,7 @@ def _by_variant(numbers: Numbers, metric: str) -> str:
 
 
 def _finished(figure: Figure, axes: Axes, numbers: Numbers, metric: str, shown: list[Variant]) -> str:
-    info = label(metric)
+    info = numbers.table.facts(metric)
     pad = 26 if not by_cells(numbers.table) else 12
     axes.set_title(f"{info.title}" + (f" ({info.better})" if info.better else ""), pad=pad)
     described = "; ".join(
@@ -141,7 +140,8 @@ def _levels(axes: Axes, numbers: Numbers, metric: str, upright: bool = False) ->
 
 def plane(numbers: Numbers, across: str, up: str, title: str, front: bool = False) -> str:
     """Two metrics against each other: small dots replicates, large ones means; `front` joins the Pareto points."""
-    table, info, other = numbers.table, label(across), label(up)
+    table = numbers.table
+    info, other = table.facts(across), table.facts(up)
     best = numbers.pareto(up, across) if front else set()
     with drawing():
         figure = Figure(figsize=SIZE)

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.files import finite
-from harness.ledger.wording import label
 from harness.report import verdicts
 from harness.report.answer import answer, fit_transition
 from harness.report.numbers import REFERENCES, Numbers
@@ -48,7 +47,8 @@ def _variant(numbers: Numbers, row: Any) -> dict[str, Any]:
     metrics = {}
     for name in numbers.table.metrics():
         item = cell(numbers, variant, name)
-        values: dict[str, Any] = {**asdict(item.mean), "unit": label(name).unit, "direction": label(name).direction}
+        info = item.metric
+        values: dict[str, Any] = {**asdict(item.mean), "unit": info.unit, "direction": info.direction}
         if item.difference is not None:
             values["difference"] = {**asdict(item.difference.interval), "verdict": item.difference.verdict}
             values["difference"] |= {

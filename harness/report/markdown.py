@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from harness.ledger.wording import label
 from harness.report import tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
@@ -59,7 +58,13 @@ def markdown(numbers: Numbers) -> str:
     found = fit_transition(numbers)
     if found is not None:
         metric, fit = found
-        lines += ["## A step or a slope?", "", escape(f"{label(metric).title}: {fit.verdict}: {fit.reason}."), ""]
+        title = numbers.table.facts(metric).title
+        lines += [
+            "## A step or a slope?",
+            "",
+            escape(f"{title}: {fit.verdict}: {fit.reason}."),
+            "",
+        ]
         lines += _table(tables.transition(fit)) if fit.curves else []
     lattice = tables.lattice(numbers)
     if lattice.rows:
@@ -76,7 +81,7 @@ def markdown(numbers: Numbers) -> str:
 
 def _decision(numbers: Numbers) -> tables.Grid:
     cells = by_cells(numbers.table)
-    infos = [label(metric) for metric in numbers.headlines()]
+    infos = [numbers.table.facts(metric) for metric in numbers.headlines()]
     heads = ["variant", *(["cells"] if cells else []), "n"]
     heads += [
         " ".join(t for t in (info.title, info.arrow, f"({info.unit})" if info.unit else "") if t) for info in infos

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.claims import stats
+from harness.claims.headlines import HEADLINES
 from harness.claims.stats import Interval, SignFlip
 from harness.ledger.table import Array, Key, Table, Variant
-from harness.ledger.wording import HEADLINES, label
 
 NOTHING = Interval(math.nan, math.nan, math.nan, 0, 0)
 REFERENCES = {
@@ -64,7 +64,7 @@ class Numbers:
         rng = stats.generator(self.table.suite, variant.label, other.label, metric)
         interval = stats.paired_interval(a, b, rng) if shared else NOTHING
         each = [float(np.nanmean(d)) for d in stats.paired_differences(a, b) if np.isfinite(d).any()]
-        return Difference(interval, stats.sign_flip(each, rng), _verdict(interval, label(metric).direction))
+        return Difference(interval, stats.sign_flip(each, rng), _verdict(interval, self.table.facts(metric).direction))
 
     def reference(self, name: str, metric: str) -> float:
         """Mean over all done trials of what a reference (oracle, copy, mean face) scores; NaN when none does."""
@@ -89,7 +89,7 @@ class Numbers:
 
     def pareto(self, gain: str, loss: str) -> set[str]:
         """Labels of variants that no other one beats in both metrics (means only)."""
-        sign = [-1.0 if label(m).direction == "lower" else 1.0 for m in (gain, loss)]
+        sign = [self.table.facts(m).sign or 1 for m in (gain, loss)]
         points = {
             v.label: (sign[0] * self.mean(v, gain).mean, sign[1] * self.mean(v, loss).mean) for v in self.table.variants
         }

@@ -12,7 +12,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.ledger.wording import label
 from harness.report import curves, details, figures, pictures, tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
@@ -97,7 +96,7 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "validity": validity(numbers),
         "signs": SIGNS,
         "failures": tables.failures(table),
-        "headlines": [label(metric) for metric in numbers.headlines()],
+        "headlines": [numbers.table.facts(metric) for metric in numbers.headlines()],
         "cells": by_cells(table),
         "decision": tables.decision(numbers),
         "references": tables.references(numbers),
@@ -158,7 +157,7 @@ def _sections(numbers: Numbers) -> list[Section]:
             caption = f"Four curves through all replicates. Verdict: {fit.verdict}: {fit.reason}."
             plots.append(Plot(Markup(curves.transition(numbers, metric, fit)), caption))
         title = "A step or a slope?"
-        title_of_table = f"Fits of {label(metric).words} over cells, by BIC (lower is better)"
+        title_of_table = f"Fits of {numbers.table.facts(metric).words} over cells, by BIC (lower is better)"
         sections.append(Section(title, "" if fit.curves else fit.reason, plots, tables.transition(fit), title_of_table))
     names = factor_names()
     if any(figures.factor_means(v, FACTORS, len(names)) is not None for v in numbers.table.variants):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from harness.claims.stats import Interval
 from harness.claims.transition import TransitionFit
+from harness.ledger.facts import Facts
+from harness.ledger.number_format import number
 from harness.ledger.table import Table, Variant
-from harness.ledger.wording import Label, label, number
 from harness.report.answer import flatten
 from harness.report.numbers import REFERENCES, Difference, Numbers
 
@@ -30,7 +31,7 @@ class Grid:
 class Cell:
     """One metric of one variant: mean, interval and (unless it is the baseline) the paired difference."""
 
-    metric: Label
+    metric: Facts
     mean: Interval
     difference: Difference | None
 
@@ -84,7 +85,7 @@ def cell(numbers: Numbers, variant: Variant, metric: str) -> Cell:
     base = numbers.table.baseline
     compared = base is not None and base.label != variant.label
     difference = numbers.difference(variant, base, metric) if compared and base is not None else None
-    return Cell(label(metric), numbers.mean(variant, metric), difference)
+    return Cell(numbers.table.facts(metric), numbers.mean(variant, metric), difference)
 
 
 def decision(numbers: Numbers) -> list[Row]:
@@ -115,8 +116,8 @@ def references(numbers: Numbers) -> Grid:
     for name, title in REFERENCES.items():
         values = [numbers.reference(name, metric) for metric in metrics]
         if any(map(math.isfinite, values)):
-            rows.append([title, *(label(m).write(v) for m, v in zip(metrics, values, strict=True))])
-    return Grid(["reference", *(label(m).title for m in metrics)], rows)
+            rows.append([title, *(numbers.table.facts(m).write(v) for m, v in zip(metrics, values, strict=True))])
+    return Grid(["reference", *(numbers.table.facts(m).title for m in metrics)], rows)
 
 
 def failures(table: Table) -> list[dict[str, str]]:
@@ -149,11 +150,11 @@ def lattice(numbers: Numbers) -> Grid:
             mean, level = numbers.mean(variant, name), name[-1]
             flag = numbers.mean(variant, f"cbe_flag_{level}").mean if f"cbe_flag_{level}" in have else math.nan
             seen = flag > 0.5 if math.isfinite(flag) else mean.mean > 3
-            bounds = "" if "floor" in name else label(name).interval(mean.low, mean.high)
+            bounds = "" if "floor" in name else numbers.table.facts(name).interval(mean.low, mean.high)
             mark = " ‡" if seen and f"{kind}db_" in name else ""
-            texts.append(f"{label(name).write(mean.mean)} {bounds}".strip() + mark)
+            texts.append(f"{numbers.table.facts(name).write(mean.mean)} {bounds}".strip() + mark)
         rows.append([variant.label, *texts])
-    heads = [f"{label(n).title}, {label(n).unit}" for n in names]
+    heads = [f"{numbers.table.facts(n).title}, {numbers.table.facts(n).unit}" for n in names]
     return Grid(["variant", *heads], rows if names else [])
 
 
@@ -171,7 +172,7 @@ def all_metrics(numbers: Numbers) -> Grid:
     """Every metric by every variant: mean and interval."""
     rows = []
     for name in numbers.table.metrics():
-        info = label(name)
+        info = numbers.table.facts(name)
         means = [numbers.mean(variant, name) for variant in numbers.table.variants]
         texts = [f"{info.write(m.mean)} {info.interval(m.low, m.high)}".strip() for m in means]
         rows.append([" ".join(t for t in (info.title, info.arrow) if t), info.unit, *texts])

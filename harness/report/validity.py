@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from harness.ledger.number_format import number
 from harness.ledger.table import Table
-from harness.ledger.wording import label, number
 from harness.report.numbers import Numbers
 from harness.terminal import count
 
@@ -45,7 +45,7 @@ def validity(numbers: Numbers) -> list[Check]:
     why = "; ".join(sorted({str(v) for v in void if v}))
     hit = sum(bool(v) for v in void)
     checks.append(Check("Void throughput", f"{hit} of {done}" if hit else "none", "note" if hit else "good", why))
-    checks.append(_noise(numbers))
+    checks.append(_spread(numbers))
     if any(not t.part("data").get("truth", True) for t in table.done):
         checks.append(
             Check("Ground truth", "none", "note", "own photographs: measures against truth are not available")
@@ -82,7 +82,7 @@ def _invalid(table: Table) -> Check:
         return Check("Invalid metrics", "none", "good")
     grouped: dict[str, list[str]] = {}
     for name, why in sorted(invalid.items()):
-        grouped.setdefault(why, []).append(label(name).title)
+        grouped.setdefault(why, []).append(table.facts(name).title)
     parts = [
         f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {why}"
         for why, names in grouped.items()
@@ -110,13 +110,13 @@ def _data(table: Table) -> Check:
     return Check("Data", "equal in each replicate" if by_key else "unknown", "good" if by_key else "note")
 
 
-def _noise(numbers: Numbers) -> Check:
-    """Spread of the baseline's replicates on the answer's metric: differences below it are noise."""
+def _spread(numbers: Numbers) -> Check:
+    """How far the baseline's replicates (each a pair and a seed) lie apart on the answer's metric."""
     base, metric = numbers.table.baseline, numbers.primary
     values = list(numbers.replicates(base, metric).values()) if base and metric else []
     if metric is None or len(values) < 2:
-        return Check("Noise floor", "unknown", "note", "needs two replicates of the baseline")
+        return Check("Spread between pairs", "unknown", "note", "needs two replicates of the baseline")
     mean = sum(values) / len(values)
     spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-    detail = f"standard deviation of {label(metric).words} over the baseline's {len(values)} replicates"
-    return Check("Noise floor", f"± {label(metric).write(spread)}", "good", detail)
+    detail = f"standard deviation of {numbers.table.facts(metric).words} over the baseline's {len(values)} replicates"
+    return Check("Spread between pairs", f"± {numbers.table.facts(metric).write(spread)}", "good", detail)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.claims.words import figure, title
-from harness.ledger.wording import number
+from harness.ledger.facts import Facts
+from harness.ledger.number_format import number
 from harness.report.numbers import Numbers
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def lines(numbers: Numbers) -> list[Line]:
             source=f"source: {v.source}",
             agreement=v.agreement,
             reason=v.reason[:1].upper() + v.reason[1:],
-            evidence=tuple(filter(None, (evidence(part) for part in v.parts))),
+            evidence=tuple(filter(None, (evidence(part, numbers.table.facts(part.metric)) for part in v.parts))),
         )
         for v in judged(numbers)
     ]
@@ -65,18 +65,17 @@ def tally(lines: list[Line]) -> str:
     return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
 
 
-def evidence(part: Part) -> str:
+def evidence(part: Part, facts: Facts) -> str:
     """A part's effect in one line: `Identity transfer: 0.258 [0.207, 0.308] at 98.3 %, n = 3`; empty without one."""
     if not math.isfinite(part.effect):
         return ""
 
     def write(value: float) -> str:
-        return number(value) if part.own_scale else figure(part.metric, value)
+        return number(value) if part.own_scale else facts.write(value)
 
     text = write(part.effect)
     if math.isfinite(part.low) and math.isfinite(part.high):
         text += f" [{write(part.low)}, {write(part.high)}]"
     text = " ".join(filter(None, (text, part.unit)))
     text += f" at {100 * part.level:.3g} %" if math.isfinite(part.level) else ""
-    name = title(part.metric)
-    return f"{name[:1].upper()}{name[1:]}: {text}, n = {part.n}"
+    return f"{facts.title}: {text}, n = {part.n}"

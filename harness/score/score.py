@@ -41,12 +41,13 @@ LADDER_PAIRS = 32  # of the evaluation set: bounds what the check of the metrics
 @dataclass
 class Scores:
     """`scores`: {metric: {mean, n}}; `values`: {metric: per-image list}; `references`: {name: {metric: mean}};
-    `invalid`: {metric: why it is no number here}."""
+    `invalid`: {metric: why it is undefined here}; `facts`: {metric: its title, direction, unit ...}."""
 
     scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
     values: dict[str, list[float | None]] = field(default_factory=dict)
     references: dict[str, dict[str, float | None]] = field(default_factory=dict)
     invalid: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def score(
@@ -77,6 +78,8 @@ def score(
         finite = values[np.isfinite(values)]
         done.values[name] = [_number(v) for v in values]
         done.scores[name] = {"mean": _number(finite.mean()) if len(finite) else None, "n": len(finite)}
+    known_facts = {info.name: info.facts() for evaluator in evaluators.values() for info in evaluator.infos}
+    done.facts = {name: known_facts[name] for name in [*done.scores, *done.invalid] if name in known_facts}
     done.references = _references(case, evaluators, cache / f"{key[:24]}.json")
     for name, reason in failing(case, evaluators, cache / f"{key[:24]}-ladder.json").items():
         done.invalid.setdefault(name, reason)

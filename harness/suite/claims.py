@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import registry
 from harness.errors import UsageError, did_you_mean
-from harness.ledger.wording import COSTS, is_named, label
 from harness.suite.matrix import Cell
 from harness.suite.settings import explain
 from harness.suite.yamlfile import Document, Path_
+from metrics import costs
+from metrics.costs import COSTS, LOSS
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Labels = Annotated[list[str], Field(min_length=3)]
@@ -227,7 +228,8 @@ class _Reader:
         return name
 
     def direction(self, at: Path_, place: Path_, metric: str) -> int:
-        sign = -1 if metric.startswith("loss:") else {"higher": 1, "lower": -1}.get(label(metric).direction)
+        info = costs.find(metric) or registry.metric_infos()[metric]
+        sign = {"higher": 1, "lower": -1}.get(info.direction)
         if sign is None:
             text = f"neither way is better for {metric!r}. Expected `higher:` or `lower:` instead of `better:`"
             raise self.error(place, text, key=True)
@@ -235,11 +237,11 @@ class _Reader:
 
     def metric(self, at: Path_, name: str) -> str:
         """The name, checked: a score, a cost, or `loss:total`, `loss:TERM`, `loss:TERM.PART`."""
-        if name.startswith("loss:"):
-            term, known = name.removeprefix("loss:").split(".")[0], ["total", *registry.entries("loss")]
+        if name.startswith(LOSS):
+            term, known = name.removeprefix(LOSS).split(".")[0], ["total", *registry.entries("loss")]
             if term not in known:
                 raise self.error(at, f"there is no loss {term!r}. {did_you_mean(term, known)}")
-        elif name not in COSTS and not (self.evaluators is None and is_named(name)):
+        elif name not in COSTS:
             entries = registry.entries("metric")
             known_by = {info.name: key for key, entry in entries.items() for info in entry.object.infos}
             if name not in known_by:

@@ -1,0 +1,11 @@
+"""The metrics that are shown when nobody chooses: of a report's main table, and of a comparison."""
+
+HEADLINES = (
+    "identity_transfer",
+    "leak_gap",
+    "expression_error",
+    "identity_variance_share",
+    "rec_l1_face",
+    "cbe_db_1",
+    "swap_images_per_s",
+)
