@@ -9,7 +9,7 @@ from torch import nn
 from metrics.attribution import circular, constant_latent_response, gain_spread
 from models.bottleneck import Gather, GaussianHead, Resample, Scatter, Uneven, resample_matrix
 from models.swapper import PEOPLE, Swapper
-from models.upsample import UPSAMPLERS, stage
+from models.upsample import UPSAMPLERS, Resize, stage
 from models.variants import grid, reference
 
 
@@ -288,3 +288,32 @@ def test_a_convolution_by_blocks_is_that_convolution(layout, ours: type, theirs:
     (expected * weights).sum().backward()
     for mine, general_s in zip((inputs[0], *layer.parameters()), (inputs[1], *general.parameters()), strict=True):
         torch.testing.assert_close(mine.grad, general_s.grad)
+
+
+@pytest.mark.parametrize(("c_in", "c_out", "height", "width"), [(5, 4, 7, 6), (3, 8, 1, 1), (16, 2, 2, 9)])
+def test_the_faster_resize_and_convolution_equals_the_plain_one(c_in: int, c_out: int, height: int, width: int) -> None:
+    """In float64, to rounding: the output, and the gradients of input, weight and bias."""
+    torch.manual_seed(0)
+    x = torch.randn(2, c_in, height, width, dtype=torch.float64, requires_grad=True)
+    layer = Resize(c_in, c_out).double()
+    assert layer.conv.bias is not None
+    resized = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+    plain = nn.functional.conv2d(resized, layer.conv.weight, layer.conv.bias, padding=1)
+    fast = layer(x)
+    torch.testing.assert_close(fast, plain)
+    weights = (x, layer.conv.weight, layer.conv.bias)
+    ours, theirs = (torch.autograd.grad((out**3).sum(), weights) for out in (fast, plain))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), plain)
+
+
+def test_the_faster_resize_and_convolution_computes_in_the_precision_of_autocast() -> None:
+    layer, x = Resize(8, 4), torch.randn(2, 8, 5, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        fast = layer(x)
+        with torch.no_grad():
+            plain = layer(x)
+    assert fast.dtype == plain.dtype == torch.bfloat16
+    torch.testing.assert_close(fast.float(), plain.float(), rtol=0.05, atol=0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from peers.plain_loop import Faces, noise, read_exr, to_srgb
 from tiny_training import spec_of, store_in
 
 from harness.data.encoding import to_display
+from harness.options import build_model
 from models import losses
 from models.step import Step
 from models.swapper import PEOPLE
@@ -126,3 +128,20 @@ def test_both_loops_reach_the_same_error_in_the_same_steps(tmp_path: Path) -> No
     for arm in ("plain", "plain, autocast"):
         assert found["ours"]["rec_error"] == pytest.approx(found[arm]["rec_error"], rel=0.15), found
         assert found[arm]["rec_error"] < 0.7 * untrained[arm]["rec_error"], (found, untrained)
+
+
+def test_its_network_is_ours_in_torchs_own_layers() -> None:
+    spec = spec_of(data={"size": 32}, model={"grid": 3, "width": 8})
+    torch.manual_seed(0)
+    ours = build_model(spec).double()
+    theirs = copy.deepcopy(ours)
+    plain_loop.with_torchs_layers(theirs)
+    kinds = {type(module) for module in theirs.modules()}
+    assert not kinds & set(plain_loop.TORCHS_OWN) and plain_loop.PlainResize in kinds
+    x = torch.rand(3, 3, 32, 32, dtype=torch.float64)
+    for model in (ours, theirs):
+        model.decode(model.encode(x).mu.double(), "dst").sum().backward()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None)
+        if a.grad is not None and b.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)

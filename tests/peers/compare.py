@@ -29,7 +29,7 @@ from harness.score.pictures import evaluation_images, outputs
 from harness.suite import suite
 from harness.trials.trial import matching, trials
 
-from .plain_loop import PlainLoop
+from .plain_loop import PlainLoop, with_torchs_layers
 
 ARMS = {"plain": False, "plain, autocast": True}
 MARGIN = 0.10  # quality counts as equal when the errors lie within a tenth of each other
@@ -65,7 +65,9 @@ def faces(spec, seed, root):
 def plain(spec, folder, steps, autocast, device, workers=0, seed=0):
     torch.manual_seed(seed)
     use_lpips = spec.loss.get("lpips") is not None and spec.loss["lpips"].weight > 0
-    return PlainLoop(build_model(spec), folder, spec, steps, seed, autocast, device, workers, use_lpips)
+    return PlainLoop(
+        with_torchs_layers(build_model(spec)), folder, spec, steps, seed, autocast, device, workers, use_lpips
+    )
 
 
 def speed(spec, root, blocks=24, steps=10, device="cpu", workers=0, of_ours=None):

@@ -2,8 +2,8 @@
 
 Every sample is decoded from EXR when it is asked for, goes through three OpenCV passes (affine, elastic, crop and
 resize) and reaches the network as fp32 NCHW; three Adams, the encoder's with half the rate for the VAE branches;
-clipping network by network. It shares the model class and the numbers of a specification with the harness, and nothing
-else.
+clipping network by network. It shares the topology and the numbers of a specification with the harness, and nothing
+else: where our layers compute the same mathematics in another way, it has torch's own.
 """
 
 import math
@@ -18,7 +18,27 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
+from models.bottleneck import Gather, Scatter
+from models.upsample import Resize
+
 PEOPLE = ("src", "dst")
+
+
+class PlainResize(Resize):
+    """Resize and convolution, one after the other."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(F.interpolate(x, scale_factor=self.scale, mode=self.mode))
+
+
+TORCHS_OWN: dict[type, type] = {Gather: nn.Conv2d, Scatter: nn.ConvTranspose2d, Resize: PlainResize}
+
+
+def with_torchs_layers(model: nn.Module) -> nn.Module:
+    """The same network and weights, computed by torch's own layers."""
+    for module in model.modules():
+        module.__class__ = TORCHS_OWN.get(type(module), type(module))
+    return model
 
 
 def read_exr(file: Path) -> np.ndarray:
