@@ -72,16 +72,43 @@ class AugmentSpec(Frozen):
         return value
 
 
+class LooseSpec(Frozen):
+    """How loosely the built-in faces are aligned, one quantity at a time; unset: as `variation` has it."""
+
+    roll: float | None = Field(default=None, ge=0.0, le=15.0, description="degrees either way")
+    pitch: float | None = Field(default=None, ge=0.0, le=20.0, description="degrees either way")
+    shift: float | None = Field(default=None, ge=0.0, le=0.08, description="shift of the head, half frames either way")
+    zoom: float | None = Field(default=None, ge=0.0, le=0.08, description="size of the head, share either way")
+    light: Fraction | None = Field(default=None, description="share of the lamp's range about its middle")
+    crop: float | None = Field(
+        default=None, ge=0.85, le=1.2, description="side of the frame; 1: the whole head fills it, below: it is cut off"
+    )
+
+
+PAIR_NAMES = ("random", "near", "mid", "far")
+
+
 class DataSpec(Frozen):
     """Where the faces come from and how they reach the model."""
 
     source: str = Field(
         default="builtin", min_length=1, max_length=4096, description="`builtin`, or a folder with src/ and dst/"
     )
-    pair: Literal["near", "mid", "far", "cycle"] = Field(
-        default="cycle",
-        description="identity distance of the built-in people; cycle: replicate k uses (far, mid, near)[k % 3]",
+    pair: str | int = Field(
+        default="random",
+        description="who is shown of the built-in people. random: two new people each replicate, the pair that its "
+        "seed counts; a number: this pair of them; near, mid, far: people made by hand, for pictures",
     )
+    distance: tuple[float, float] = Field(
+        default=(1.2, 1.6),
+        description="how far random people are apart, standard deviations of their factors; strangers: 1.4",
+    )
+    variation: Literal["aligned", "free"] = Field(
+        default="aligned",
+        description="how the built-in faces are taken. aligned: as a face set is extracted; free: roll, shift, zoom "
+        "and light roam",
+    )
+    loose: LooseSpec = Field(default_factory=LooseSpec, description="single loosenesses, instead of `variation`'s")
     frames: int = Field(default=400, ge=2, le=100_000, description="training images of each built-in person")
     eval_frames: int = Field(default=64, ge=2, le=10_000, description="matched evaluation poses of the built-in set")
     size: int = Field(default=64, ge=8, le=2048, description="image side, pixels")
@@ -101,6 +128,22 @@ class DataSpec(Frozen):
     holdout: float = Field(default=0.1, ge=0.0, le=0.5, description="part of an own folder that is kept from training")
     minimum: int = Field(default=16, ge=1, le=100_000, description="readable images a person must have")
     augment: AugmentSpec = Field(default_factory=AugmentSpec, description="augmentation")
+
+    @field_validator("pair", mode="before")
+    @classmethod
+    def _known_pair(cls, value: Any) -> Any:
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if value not in PAIR_NAMES and not (number and 0 <= value < 2**31):
+            raise ValueError(f"expected {', '.join(PAIR_NAMES)}, or the number of a pair from 0 on")
+        return value
+
+    @field_validator("distance")
+    @classmethod
+    def _people_are_found(cls, value: tuple[float, float]) -> tuple[float, float]:
+        low, high = value
+        if not (0.1 <= low <= 1.7 and high - low >= 0.0499):
+            raise ValueError("expected [low, high], low between 0.1 and 1.7, high at least 0.05 above it")
+        return value
 
 
 class ModelSpec(BaseModel):

@@ -88,7 +88,7 @@ def test_dry_run_shows_every_trial_and_writes_nothing(run: Run, tmp_path: Path) 
     assert "scale quick (no CUDA device is used), 4 trials of 2 variants" in err
     head, _, *lines = out.splitlines()
     assert head.split() == ["variant", "seed", "pair", "digest", "steps", "parameters", "time", "disk", "state"]
-    assert lines[0].split()[:3] == ["grid3", "0", "far"]
+    assert lines[0].split()[:3] == ["grid3", "0", "p0000"]
     assert "10           3" in lines[0]  # steps, and a linear layer of 2 weights and a bias
     assert out.count("to do") == 5
     assert not (tmp_path / "results").exists()

@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from harness.data.faces import (
+    ALIGNED,
+    DISTANCE,
+    FREE,
     IDENTITY,
     IDENTITY_INDEX,
     LANDMARKS,
@@ -13,10 +16,13 @@ from harness.data.faces import (
     POSE_REGIONS,
     REGIONS,
     SPLITS,
+    Looseness,
     identity_distance,
     identity_split,
     pair,
+    pose_range,
     pose_region,
+    random_pair,
     render,
     sample_identities,
     sample_poses,
@@ -198,6 +204,42 @@ def test_splits_are_repeatable_and_disjoint() -> None:
             assert torch.cdist(a, b).min() > 0.1
 
 
+def test_a_thousand_pairs_show_two_thousand_people_whom_no_recogniser_has_seen() -> None:
+    shown = torch.cat([torch.stack(random_pair(index)) for index in range(1000)])
+    apart = torch.cdist(shown, shown).fill_diagonal_(torch.inf)
+    assert apart.min() > 0.5
+    for name in SPLITS:  # the largest pool of a recogniser is 4,800 people; the crowd of the metrics is of `judge`
+        assert torch.cdist(shown, sample_identities(5000, identity_split(name))).min() > 0.5
+
+
+@pytest.mark.parametrize("band", [DISTANCE, (0.1, 0.15), (0.6, 0.8), (1.7, 1.75)])
+def test_random_people_are_as_far_apart_as_asked_for(band: tuple[float, float]) -> None:
+    for index in range(60):
+        src, dst = random_pair(index, band)
+        assert band[0] <= float(identity_distance(src, dst)) <= band[1]
+        assert torch.equal(src, random_pair(index)[0])  # the band chooses whom src meets
+        assert dst.min() >= 0 and dst.max() <= 1
+
+
+def test_a_pair_is_drawn_alone_and_always_the_same() -> None:
+    later = random_pair(900)
+    for index in range(5):
+        random_pair(index)
+    assert all(torch.equal(a, b) for a, b in zip(later, random_pair(900), strict=True))
+
+
+def test_near_people_share_factors_and_are_people_like_all_others() -> None:
+    src, dst = (torch.stack(column) for column in zip(*(random_pair(i, (0.6, 0.8)) for i in range(400)), strict=True))
+    shared = (src == dst).float().mean()
+    assert 0.6 < shared < 0.85
+    assert (dst.std(0) / src.std(0)).sub(1).abs().max() < 0.25
+
+
+def test_nobody_is_found_where_nobody_is() -> None:
+    with pytest.raises(ValueError, match=r"between 3 and 3\.5"):
+        random_pair(0, (3.0, 3.5))
+
+
 def test_two_random_people_are_as_far_apart_as_documented() -> None:
     a, b = (sample_identities(2000, generator(seed)) for seed in (8, 9))
     assert abs(float(identity_distance(a, b).mean()) - 1.41) < 0.03
@@ -213,6 +255,39 @@ def test_poses_fall_in_the_region_asked_for_and_vary_widely(name: str) -> None:
     spread = drawn.std(0) / (high - low)
     wide = [i for i, f in enumerate(POSE) if f.name not in ("yaw", "smile")]
     assert (spread[wide] > 0.25).all()
+
+
+@pytest.mark.parametrize("looseness", [ALIGNED, ALIGNED._replace(crop=0.75), FREE])
+def test_poses_keep_to_their_looseness_and_share_yaw_gaze_and_expression(looseness: Looseness) -> None:
+    drawn, free = (sample_poses(400, generator(12), "interior", how) for how in (looseness, FREE))
+    low, high = pose_range(looseness)
+    assert (drawn >= low).all() and (drawn <= high).all()
+    kept = [POSE_INDEX[name] for name in ("yaw", "smile", "mouth_open", "blink", "gaze_x", "gaze_y", "brow")]
+    assert torch.equal(drawn[:, kept], free[:, kept])
+    spread = drawn.std(0) / (high - low)
+    assert (spread[[i for i, f in enumerate(POSE) if f.name not in ("yaw", "smile")]] > 0.25).all()
+
+
+def test_free_poses_fill_the_whole_box_and_aligned_ones_a_corner_of_it() -> None:
+    low, high = pose_range(FREE)
+    assert low.tolist() == pytest.approx([f.low for f in POSE]) and high.tolist() == pytest.approx(
+        [f.high for f in POSE]
+    )
+    inner = pose_range(ALIGNED)
+    assert (inner[0] >= low).all() and (inner[1] <= high).all()
+    share = dict(zip((f.name for f in POSE), ((inner[1] - inner[0]) / (high - low)).tolist(), strict=True))
+    assert share["yaw"] == share["smile"] == 1 and max(share[n] for n in ("roll", "shift_x", "zoom")) < 0.15
+
+
+@pytest.mark.parametrize("crop", [0.75, 1.25])
+def test_a_crop_changes_the_size_of_the_head_and_nothing_else(crop: float) -> None:
+    who, how = people(), poses()
+    tight = how.clone()
+    tight[:, POSE_INDEX["zoom"]] /= crop
+    near, whole = (render(who, pose, 32).landmarks[0] for pose in (tight, how))
+    eyes = [LANDMARKS.index("eye_left"), LANDMARKS.index("eye_right")]
+    width = [float(points[eyes[1], 0] - points[eyes[0], 0]) for points in (near, whole)]
+    assert width[0] / width[1] == pytest.approx(1 / crop, rel=1e-3)
 
 
 def test_all_poses_are_a_mixture_of_every_region() -> None:

@@ -16,7 +16,7 @@ from harness.data.faceset import check_folder, make_faceset, preview_sheet
 from harness.data.fingerprint import data_fingerprint, generation
 from harness.data.store import open_store
 from harness.errors import UsageError
-from harness.spec import DataSpec
+from harness.spec import DataSpec, LooseSpec
 
 SMALL = {"pair": "far", "frames": 16, "eval_frames": 16, "size": 16, "seed": 5, "supersample": 1}
 SPEC = DataSpec(pair="far", frames=16, eval_frames=16, size=16, render_supersample=1)
@@ -205,6 +205,9 @@ def test_straight_alpha_is_not_asked_of_the_built_in_set(tmp_path):
         ({"eval_frames": 17}, True),
         ({"size": 24}, True),
         ({"render_supersample": 2}, True),
+        ({"variation": "free"}, True),
+        ({"loose": LooseSpec(roll=9.0)}, True),
+        ({"loose": LooseSpec(roll=2.0)}, False),  # as aligned faces have it
         ({"repeat": 9}, False),
         ({"target": "unwarped"}, False),
         ({"minimum": 3}, False),
@@ -216,11 +219,41 @@ def test_the_fingerprint_follows_what_makes_the_images(change, differs):
     assert data_fingerprint(SPEC, 6) != data_fingerprint(SPEC, 5)
 
 
-def test_replicates_cycle_through_the_pairs():
-    pairs = [generation(DataSpec(pair="cycle"), seed)["pair"] for seed in range(4)]
-    assert pairs == ["far", "mid", "near", "far"]
-    cycled, named = (data_fingerprint(SPEC.model_copy(update={"pair": pair}), 1) for pair in ("cycle", "mid"))
-    assert cycled == named
+def test_each_replicate_shows_the_pair_that_its_seed_counts():
+    assert [generation(DataSpec(), seed)["pair"] for seed in (0, 1, 7)] == [0, 1, 7]
+    drawn, numbered = (data_fingerprint(SPEC.model_copy(update={"pair": pair}), 3) for pair in ("random", 3))
+    assert drawn == numbered != data_fingerprint(SPEC.model_copy(update={"pair": 4}), 3)
+
+
+def test_the_distance_counts_for_random_people_only():
+    named, drawn = SPEC, SPEC.model_copy(update={"pair": 3})
+    for data, differs in ((named, False), (drawn, True)):
+        nearer = data.model_copy(update={"distance": (0.4, 0.6)})
+        assert (data_fingerprint(nearer, 0) != data_fingerprint(data, 0)) == differs
+
+
+def test_a_set_is_aligned_throughout_unless_asked_otherwise(made, manifest, tmp_path):
+    loose = make_faceset(tmp_path / "loose", **SMALL, loose=faces.FREE._replace(crop=1.2)._asdict())
+    assert manifest["spec"]["loose"] == faces.ALIGNED._asdict()
+    for found, allowed in ((manifest, faces.ALIGNED), (loose, faces.FREE._replace(crop=1.2))):
+        low, high = faces.pose_range(allowed)
+        for split in ("train", "eval"):
+            poses = torch.tensor([frame["pose"] for frame in found["frames"] if frame["split"] == split])
+            assert (poses >= low - 1e-4).all() and (poses <= high + 1e-4).all()
+            roll = poses[:, faces.POSE_INDEX["roll"]]
+            assert roll.abs().max() > 0.7 * allowed.roll
+    store = open_store(DataSpec(source=str(tmp_path / "loose"), size=16), 0, tmp_path)
+    assert store.loose == faces.FREE._replace(crop=1.2)._asdict()
+
+
+def test_a_set_of_random_people_shows_that_pair(tmp_path):
+    made = make_faceset(tmp_path / "set", **{**SMALL, "pair": 12, "frames": 2, "eval_frames": 2}, distance=(0.5, 0.7))
+    src, dst = faces.random_pair(12, (0.5, 0.7))
+    assert torch.allclose(torch.tensor(made["identity"]["src"]), src, atol=1e-5)
+    assert torch.allclose(torch.tensor(made["identity"]["dst"]), dst, atol=1e-5)
+    with pytest.raises(UsageError, match="between 3 and 4 standard deviations"):
+        make_faceset(tmp_path / "other", **{**SMALL, "pair": 12}, distance=(3.0, 4.0))
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_fingerprint_of_a_folder_follows_content_and_names_not_time_stamps(tmp_path):

@@ -41,7 +41,7 @@ def test_a_suite_becomes_paired_trials_with_all_layers_applied() -> None:
     assert first.spec.model.options == {"grid": 3, "width": 2, "mode": "soft"}
     assert {name: term.weight for name, term in first.spec.loss.items()} == {"l1": 1.0, "kl": 0.2}
     assert first.name.startswith("grid3-s0-")
-    assert [t.pair for t in found] == ["far", "far", "mid", "mid"]
+    assert [t.pair for t in found] == ["p0000", "p0000", "p0001", "p0001"]
 
 
 def test_scales_override_the_base_and_bring_their_own_seeds() -> None:

@@ -39,6 +39,8 @@ OTHER = {
     ("optim", "algorithm"): "muon",
     ("data", "source"): str(Path(__file__).parent),
     ("data", "pair"): "near",
+    ("data", "variation"): "free",
+    **{("data", "loose", name): value for name, value in (("shift", 0.01), ("zoom", 0.01), ("crop", 1.1))},
     ("data", "encoding"): "linear",
     ("data", "alpha"): "straight",
     ("data", "target"): "unwarped",
@@ -108,8 +110,10 @@ def test_an_own_folder_counts_by_content_and_not_by_path() -> None:
 
 
 def test_replicates_go_round_the_pairs() -> None:
-    assert [resolved_pair(SPEC.data, seed)[1] for seed in range(4)] == ["far", "mid", "near", "far"]
-    assert resolved_pair(SPEC.data, 1)[0].pair == "mid"
+    assert [resolved_pair(SPEC.data, index)[1] for index in (0, 1, 1000)] == ["p0000", "p0001", "p1000"]
+    assert resolved_pair(SPEC.data, 1)[0].pair == 1
+    for given, name in (("mid", "mid"), (7, "p0007")):
+        assert resolved_pair(SPEC.data.model_copy(update={"pair": given}), 3)[1] == name
 
 
 def test_score_digest_follows_score_section_metrics_and_code_only() -> None:

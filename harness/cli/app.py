@@ -96,6 +96,9 @@ def run(
     seeds: Annotated[
         int | None, typer.Option(min=1, max=1000, metavar="N", help="Replicates, instead of the suite's.")
     ] = None,
+    first_pair: Annotated[
+        int, typer.Option("--first-pair", min=0, max=10**9, metavar="N", help="Random people: pair N + seed, not seed.")
+    ] = 0,
     only: Annotated[
         str | None, typer.Option(metavar="GLOB", help="Only trials whose LABEL or LABEL-sSEED matches.")
     ] = None,
@@ -130,7 +133,7 @@ def run(
     chosen, reason = suites.choose_scale(loaded, scale.value, device.value)
     overrides = from_options(set_ or [])
     place = choose_device(device.value)
-    everything = trials(loaded, chosen, overrides, seeds=seeds, device=place)
+    everything = trials(loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place)
     todo = matching(everything, only)
     ledger = Ledger(inside(out, loaded.name))
     terminal.say(f"{loaded.name}: {loaded.question}")

@@ -13,18 +13,36 @@ from harness.errors import CheckFailed, UsageError
 data_app = typer.Typer(help="Make, check or look at a folder of faces.", no_args_is_help=True, rich_markup_mode=None)
 
 
-class Pair(StrEnum):
-    """Identity distance of the built-in people."""
+class Variation(StrEnum):
+    """How loosely the built-in faces are aligned."""
 
-    near = "near"
-    mid = "mid"
-    far = "far"
+    aligned = "aligned"
+    free = "free"
+
+
+def people_of(text: str) -> str | int:
+    """A named pair, or the number of a random one."""
+    return int(text) if text.isascii() and text.isdecimal() else text
+
+
+def _known(text: str) -> str:
+    pair = people_of(text)
+    if pair not in ("near", "mid", "far") and not (isinstance(pair, int) and pair < 2**31):
+        raise typer.BadParameter(f"{text!r} is neither near, mid or far nor the number of a random pair")
+    return text
+
+
+PairOption = Annotated[
+    str, typer.Option(callback=_known, metavar="near|mid|far|N", help="Built-in people; N: a random pair.")
+]
+VariationOption = Annotated[Variation, typer.Option(help="How loosely the built-in faces are aligned.")]
 
 
 @data_app.command()
 def make(
     folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet.")],
-    pair: Annotated[Pair, typer.Option(help="Identity distance of the two people.")] = Pair.far,
+    pair: PairOption = "far",
+    variation: VariationOption = Variation.aligned,
     frames: Annotated[int, typer.Option(min=2, max=100_000, help="Training images of each person.")] = 400,
     eval_frames: Annotated[int, typer.Option(min=2, max=10_000, help="Matched evaluation poses.")] = 64,
     size: Annotated[int, typer.Option(min=8, max=2048, help="Image side, pixels.")] = 256,
@@ -34,13 +52,15 @@ def make(
 ) -> None:
     """Render the built-in faces as EXR files with a manifest of factors and hashes."""
     from harness import terminal
+    from harness.data.faces import VARIATIONS
     from harness.data.faceset import make_faceset
 
     if folder.exists():
         raise UsageError(f"{folder} exists already. Expected a new folder")
     make_faceset(
         folder,
-        pair=pair.value,
+        pair=people_of(pair),
+        loose=VARIATIONS[variation.value]._asdict(),
         frames=frames,
         eval_frames=eval_frames,
         size=size,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.data import Pair
+from harness.cli.data import PairOption, Variation, VariationOption, people_of
 from harness.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ metrics_app = typer.Typer(
 HEADS = ("oracle", "copy", "mean_face")
 SHOWN = ("identity_transfer", "off_axis", "yaw_error", "sharpness_detail_1", "cbe_rms_1")  # under the pictures
 
-PairOption = Annotated[Pair, typer.Option(help="Which built-in people.")]
 Size = Annotated[int, typer.Option(min=16, max=1024, help="Image side, pixels.")]
 Pairs = Annotated[int, typer.Option("--pairs", min=4, max=1000, metavar="N", help="Evaluation pairs to render.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -32,7 +31,8 @@ Cache = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Results roo
 
 @metrics_app.command()
 def check(
-    pair: PairOption = Pair.far,
+    pair: PairOption = "far",
+    variation: VariationOption = Variation.aligned,
     size: Size = 64,
     pairs: Pairs = 64,
     data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Your own face set, not the built-in.")] = None,
@@ -51,7 +51,7 @@ def check(
     from harness.errors import UsageError
     from harness.score import prove
 
-    case = _case(_spec(pair.value, size, pairs, data), cache)
+    case = _case(_spec(pair, variation.value, size, pairs, data), cache)
     if not case.matched:
         raise UsageError(
             f"{data}: has no exact swaps, so no ladder can be made. Expected matched eval/src and eval/dst"
@@ -59,7 +59,7 @@ def check(
     evaluators = {name: entry.object for name, entry in registry.entries("metric").items()}
     with torch.no_grad():
         rows, ends = prove.prove(case, evaluators)
-    title = f"{data or f'built-in pair {pair.value}'}, {size} px, {case.count} pairs"
+    title = f"{data or f'built-in pair {pair}'}, {size} px, {case.count} pairs"
     table = [_line(row, ends) for row in rows]
     invalid = [row for row in rows if row.valid is False]
     if json:
@@ -70,7 +70,7 @@ def check(
         for row in invalid:
             print(f"invalid here: {row.metric}: {row.reason}")
     if out is not None:
-        command = f"harness metrics check --pair {pair.value} --size {size} --pairs {pairs} --out {out}"
+        command = f"harness metrics check --pair {pair} --size {size} --pairs {pairs} --out {out}"
         prove.write(out, title, command if data is None else f"{command} --data {data}", table)
     if pictures is not None:
         prove.draw(case, evaluators, pictures, SHOWN)
@@ -92,7 +92,7 @@ def cost(
     from harness import registry, terminal
     from harness.score import prove
 
-    spec = _spec("far", size, pairs, None)
+    spec = _spec("far", "aligned", size, pairs, None)
     evaluators = {name: entry.object for name, entry in registry.entries("metric").items()}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -107,13 +107,19 @@ def cost(
         print(f"\n{size} px, {pairs} pairs in both directions, one thread, median of {repeats}")
 
 
-def _spec(pair: str, size: int, pairs: int, data: Path | None) -> Spec:
+def _spec(pair: str, variation: str, size: int, pairs: int, data: Path | None) -> Spec:
     from harness.errors import UsageError
     from harness.spec import Spec
 
     if data is not None and not data.is_dir():
         raise UsageError(f"there is no folder {data}. Expected one with src/ and dst/")
-    faces: dict[str, Any] = {"pair": pair, "size": size, "frames": 16, "eval_frames": pairs}
+    faces: dict[str, Any] = {
+        "pair": people_of(pair),
+        "variation": variation,
+        "size": size,
+        "frames": 16,
+        "eval_frames": pairs,
+    }
     if data is not None:
         faces["source"] = str(data)
     return Spec.model_validate({"data": faces, "model": {"variant": "grid"}, "loss": {"l1": 1.0}})

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,32 +34,40 @@ Progress = Callable[[str, int, int], None]  # (stage, done, total)
 def make_faceset(
     folder: Path,
     *,
-    pair: str,
+    pair: str | int,
     frames: int,
     eval_frames: int,
     size: int,
     seed: int,
+    distance: tuple[float, float] | None = None,
+    loose: Mapping[str, float] | None = None,
     half: bool = True,
     supersample: int = 2,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Render the built-in face set into the new folder `folder` and return its manifest.
 
-    pair: "near", "mid" or "far"; `frames` training images a person, `eval_frames` matched poses, `size` pixels a side,
-    `supersample` samples along a pixel's side, half or float EXR. All or nothing: the set is built beside `folder` and
-    renamed. Raises UsageError when `folder` exists or the pair is unknown.
+    pair: "near", "mid", "far", or the number of a random pair, its two people `distance` (low, high) apart; `loose`:
+    what differs from `faces.ALIGNED`; `frames` training images of each person, `eval_frames` matched poses, `size`
+    pixels a side, `supersample` samples along a pixel's side, half or float EXR. All or nothing: the set is built
+    beside `folder` and renamed. Raises UsageError when `folder` exists, the pair is unknown or nobody is so far apart.
     """
     import torch
 
     from harness.data import faces
     from harness.data.frames import plan
 
-    if pair not in faces.PAIRS:
-        raise UsageError(f"unknown pair {pair!r}: one of {', '.join(faces.PAIRS)}")
+    if not isinstance(pair, int) and pair not in faces.PAIRS:
+        raise UsageError(f"unknown pair {pair!r}: one of {', '.join(faces.PAIRS)}, or a number")
     folder = Path(folder)
     if folder.exists():
         raise UsageError(f"{folder} exists already: choose a new folder, or delete it first")
-    blocks = plan(pair, frames, eval_frames, seed)
+    loose = faces.ALIGNED._replace(**(loose or {}))._asdict()
+    distance = (distance or faces.DISTANCE) if isinstance(pair, int) else None
+    try:
+        blocks = plan(pair, frames, eval_frames, seed, distance or faces.DISTANCE, faces.Looseness(**loose))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = max(1, min(64, PIXELS_AT_ONCE // (size * supersample) ** 2))
     total, entries = sum(len(block.poses) for block in blocks), []
@@ -92,7 +100,15 @@ def make_faceset(
                         )
                     if progress is not None:
                         progress("rendering faces", len(entries), total)
-        spec = {"pair": pair, "frames": frames, "eval_frames": eval_frames, "size": size, "seed": seed}
+        spec = {
+            "pair": pair,
+            "distance": distance,
+            "loose": loose,
+            "frames": frames,
+            "eval_frames": eval_frames,
+            "size": size,
+            "seed": seed,
+        }
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "kind": "builtin",

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.data.decode import file_sha256
 from harness.data.listing import Listing, list_folder
@@ -16,16 +16,18 @@ from harness.files import hash_of
 from harness.source import code_hash
 from harness.spec import DataSpec
 
-PAIR_CYCLE = ("far", "mid", "near")  # replicate k of `pair: cycle` uses PAIR_CYCLE[k % 3]
+if TYPE_CHECKING:
+    from harness.data.faces import Looseness
+
 RACY_NS = 2_000_000_000  # a file touched this recently may change again without its time stamp showing it
 
 
 def data_fingerprint(data: DataSpec, seed: int) -> str:
     """64 hexadecimal digits that change whenever the images would.
 
-    Built-in: the generation's numbers (pair, counts, size, samples, seed) and the source of the renderer and of the
-    frame plan. Folder: the names and SHA-256 of its images (remembered by size and time stamp between runs) and its
-    manifest. How images are read, encoded and augmented is in the spec, and not repeated here.
+    Built-in: the generation's numbers (people, alignment, counts, size, samples, seed) and the source of the renderer
+    and of the frame plan. Folder: the names and SHA-256 of its images (remembered by size and time stamp between runs)
+    and its manifest. How images are read, encoded and augmented is in the spec, and not repeated here.
     Raises UsageError for a folder that is missing or has not the expected layout.
     """
     if data.source == "builtin":
@@ -37,9 +39,12 @@ def data_fingerprint(data: DataSpec, seed: int) -> str:
 
 
 def generation(data: DataSpec, seed: int) -> dict[str, Any]:
-    """The arguments of `make_faceset` for the built-in set of a replicate; "cycle" is resolved by its seed."""
+    """The arguments of `make_faceset` for the built-in set of a replicate; a random pair is the one its seed counts."""
+    pair = seed if data.pair == "random" else data.pair
     return {
-        "pair": PAIR_CYCLE[seed % 3] if data.pair == "cycle" else data.pair,
+        "pair": pair,
+        "distance": data.distance if isinstance(pair, int) else None,
+        "loose": looseness(data)._asdict(),
         "frames": data.frames,
         "eval_frames": data.eval_frames,
         "size": data.size,
@@ -47,6 +52,13 @@ def generation(data: DataSpec, seed: int) -> dict[str, Any]:
         "half": True,
         "supersample": data.render_supersample,
     }
+
+
+def looseness(data: DataSpec) -> Looseness:
+    """How loosely built-in faces are aligned: as `variation` has it, with what `loose` says instead."""
+    from harness.data.faces import VARIATIONS
+
+    return VARIATIONS[data.variation]._replace(**data.loose.model_dump(exclude_none=True))
 
 
 def folder_fingerprint(listing: Listing, hashes: dict[str, str]) -> str:

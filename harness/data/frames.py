@@ -2,7 +2,7 @@
 
 Poses are blocked by region (`harness.data.faces.sample_poses`): src trains on the interior only, dst on the interior
 and the corner, nobody on the extrapolation. So src -> dst in the corner asks for an expression that dst has shown and
-src has not, and the extrapolation for one that nobody has shown.
+src has not, and the extrapolation for one that nobody has shown. Training and evaluation are equally loosely aligned.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from harness.data import faces
+from harness.data.faces import ALIGNED, DISTANCE, Looseness
 from harness.data.streams import generator
 
 CORNER_TRAINING = 0.2  # share of dst's training frames
@@ -29,27 +30,43 @@ class Frames(NamedTuple):
     regions: tuple[str, ...]
 
 
-def plan(pair: str, frames: int, eval_frames: int, seed: int) -> list[Frames]:
+def people(pair: str | int, distance: tuple[float, float] = DISTANCE) -> dict[str, torch.Tensor]:
+    """{"src", "dst"}: the identities, each (I,), of a named pair or of a random pair's number.
+
+    Raises KeyError for an unknown name and ValueError for a distance at which nobody is found.
+    """
+    both = faces.random_pair(pair, distance) if isinstance(pair, int) else faces.pair(pair)
+    return dict(zip(("src", "dst"), both, strict=True))
+
+
+def plan(
+    pair: str | int,
+    frames: int,
+    eval_frames: int,
+    seed: int,
+    distance: tuple[float, float] = DISTANCE,
+    loose: Looseness = ALIGNED,
+) -> list[Frames]:
     """The four subfolders of a face set: src, dst (training), eval/src, eval/dst (same poses, frame by frame).
 
-    Training and evaluation poses come from different streams of `seed`. Raises KeyError for an unknown pair.
+    Training and evaluation poses come from different streams of `seed`. Raises as `people`.
     """
-    identity = dict(zip(("src", "dst"), faces.pair(pair), strict=True))
+    identity = people(pair, distance)
     corner = round(CORNER_TRAINING * frames)
     shares = {"src": {"interior": frames}, "dst": {"interior": frames - corner, "corner": corner}}
     blocks = [
-        Frames(person, person, "train", identity[person], *_poses(shares[person], seed, f"data/faces/{person}"))
+        Frames(person, person, "train", identity[person], *_poses(shares[person], seed, f"data/faces/{person}", loose))
         for person in ("src", "dst")
     ]
     counts = {region: round(share * eval_frames) for region, share in EVAL_SHARES.items()}
     counts["interior"] += eval_frames - sum(counts.values())
-    matched = _poses(counts, seed, "eval/faces")
+    matched = _poses(counts, seed, "eval/faces", loose)
     return blocks + [Frames(f"eval/{p}", p, "eval", identity[p], *matched) for p in ("src", "dst")]
 
 
-def _poses(counts: dict[str, int], seed: int, stream: str) -> tuple[torch.Tensor, tuple[str, ...]]:
+def _poses(counts: dict[str, int], seed: int, stream: str, loose: Looseness) -> tuple[torch.Tensor, tuple[str, ...]]:
     """(N, P) poses and their N regions, region after region."""
     rng = generator(seed, stream)
-    poses = [faces.sample_poses(count, rng, region) for region, count in counts.items() if count > 0]
+    poses = [faces.sample_poses(count, rng, region, loose) for region, count in counts.items() if count > 0]
     regions = [region for region, count in counts.items() for _ in range(count)]
     return torch.cat(poses), tuple(regions)

@@ -78,6 +78,8 @@ def _manifest(path: Path) -> dict[str, Any] | None:
         raise UsageError(f"{path} is damaged ({error}): delete it, or make the set anew") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != "builtin":
         return None
+    if not isinstance(manifest.get("spec", {}), dict):
+        raise UsageError(f"{path} is damaged (its spec is no mapping): delete it, or make the set anew")
     if lacking := MANIFEST_KEYS - manifest.keys():
         raise UsageError(f"{path} lacks {', '.join(sorted(lacking))}: delete it, or make the set anew")
     return manifest

@@ -38,7 +38,8 @@ class FaceStore:
     kept from training when there are no matched ones, else None (with `holdout: 0` the training images themselves);
     eval_pose (M, P), eval_region (M names), eval_landmarks {person: (M, L, 2) fractions}, identity {person: (I,)}:
     float32, None without a manifest; quarantined: (file, reason); notes: (file, what was assumed); synthetic: made by
-    the built-in renderer; truth: exact swaps are known, because `eval` is matched.
+    the built-in renderer; truth: exact swaps are known, because `eval` is matched; loose: how loosely the built-in
+    faces are aligned, None where nothing is known.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class FaceStore:
     notes: tuple[tuple[str, str], ...]
     synthetic: bool
     truth: bool
+    loose: dict[str, float] | None = None
 
 
 def open_store(data: DataSpec, seed: int, root: Path, progress: Progress | None = None) -> FaceStore:
@@ -181,4 +183,5 @@ def _face_store(folder: Path, pack: Pack, data: DataSpec, source: Path) -> FaceS
         notes=tuple(notes),
         synthetic=manifest is not None,
         truth=evaluation is not None,
+        loose=manifest["spec"].get("loose") if manifest else None,
     )

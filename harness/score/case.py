@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from harness.data.encoding import to_display, to_linear
-from harness.data.faces import LANDMARKS, POSE, identity_split, render, sample_identities, sample_poses
+from harness.data.faces import (
+    FREE,
+    LANDMARKS,
+    POSE,
+    Looseness,
+    identity_split,
+    pose_range,
+    render,
+    sample_identities,
+    sample_poses,
+)
 from harness.data.store import FaceStore
 from harness.score import recognisers, weights
 from harness.score.pictures import evaluation_images, outputs
@@ -28,7 +38,7 @@ def reference_case(spec: Spec, store: FaceStore, device: torch.device, features:
     images = {p: _display(x[:, :3], spec.data.encoding) for p, x in seen.items()}
     factors = tuple(factor.name for factor in POSE)
     truth = store.truth and store.eval_pose is not None
-    size = spec.data.size
+    size, loose = spec.data.size, Looseness(**store.loose) if store.loose else FREE
     return Case(
         images=images,
         alpha={p: x[:, 3:] for p, x in seen.items()},
@@ -43,8 +53,8 @@ def reference_case(spec: Spec, store: FaceStore, device: torch.device, features:
         regressor=recognisers.regressor(device) if store.synthetic else weights.face_finder(device),
         embedder=recognisers.embedder(device, "judge") if store.synthetic else weights.face_embedder(device),
         perceptual=weights.perceptual(device),
-        distractors=(lambda: distractors(size).to(device)) if store.synthetic else None,
-        crowd=(lambda: crowd(size)) if store.synthetic else None,
+        distractors=(lambda: distractors(size, loose).to(device)) if store.synthetic else None,
+        crowd=(lambda: crowd(size, loose)) if store.synthetic else None,
         render=_renderer(store, size, device) if truth else None,
         fixed={} if features is None else features,
     )
@@ -108,17 +118,22 @@ def _display(x: Tensor, encoding: Literal["srgb", "linear"]) -> Tensor:
     return x if encoding == "srgb" else to_display(to_linear(x.clamp(0, 1), encoding), "srgb")
 
 
-def distractors(size: int, count: int = 64) -> Tensor:
-    """A picture each of `count` people of the judging split, (count, 3, size, size) in sRGB: a crowd for retrieval."""
+def distractors(size: int, loose: Looseness, count: int = 64) -> Tensor:
+    """A picture each of `count` people of the judging split, (count, 3, size, size) in sRGB: a crowd for retrieval.
+
+    As loosely aligned as the faces that are scored.
+    """
     rng = identity_split("judge")
-    shown = render(sample_identities(count, rng), sample_poses(count, rng, "interior"), size, regions=False)
+    poses = sample_poses(count, rng, "interior", loose)
+    shown = render(sample_identities(count, rng), poses, size, regions=False)
     return to_display(shown.rgba[:, :3], "srgb")
 
 
-def crowd(size: int, count: int = 200) -> tuple[Tensor, Tensor]:
+def crowd(size: int, loose: Looseness, count: int = 200) -> tuple[Tensor, Tensor]:
     """`count` people of the judging split, one frontal pose: sRGB (count, 3, size, size), factors (count, I)."""
     people = sample_identities(count, identity_split("judge"))
     # The pose of rest, or as near to it as a factor's range allows; zoom and light keep their middle.
-    rest = torch.tensor([0.0 if f.low < 0 < f.high else (f.low + f.high) / 2 for f in POSE])
+    low, high = pose_range(loose)
+    rest = torch.where((low < 0) & (high > 0), 0.0, (low + high) / 2)
     shown = render(people, rest.expand(count, -1), size, supersample=1, regions=False)
     return to_display(shown.rgba[:, :3], "srgb").clone(), people

@@ -28,7 +28,10 @@ from models.step import Loss, trait
 
 @dataclass(frozen=True)
 class Trial:
-    """What is run. `pair` is near, mid or far, or `own` for a folder of one's own; `cell` is {dotted key: value}."""
+    """What is run. `pair` is p0007 and the like, near, mid or far, or `own` for a folder of one's own.
+
+    `cell` is {dotted key: value}.
+    """
 
     suite: str
     scale: str
@@ -66,12 +69,14 @@ def trials(
     overrides: Sequence[Setting] = (),
     *,
     seeds: int | None = None,
+    first_pair: int = 0,
     device: str = "cpu",
     threads: int = 1,
 ) -> list[Trial]:
     """The trials of a suite at a scale, seed by seed over all cells, so that an early look compares all variants.
 
-    `device` (cpu or cuda) and `threads` (of each trial, on a CPU) are what will compute them.
+    Random people: the replicate of seed s shows pair `first_pair` + s. `device` (cpu or cuda) and `threads` (of each
+    trial, on a CPU) are what will compute them.
     All scales are checked, so that a mistake in a larger one is found on the small machine. UsageError when something
     is wrong.
     """
@@ -91,7 +96,9 @@ def trials(
     hashes, found = Hashes(), []
     for seed in _seeds(suite, scale, seeds):
         for cell, spec, compute in specs:
-            found.append(_trial(suite, scale, cell, seed, spec, compute, chosen, hashes))
+            data, pair = resolved_pair(spec.data, first_pair + seed)
+            shown = spec.model_copy(update={"data": data})
+            found.append(_trial(suite, scale, cell, seed, pair, shown, compute, chosen, hashes))
     return found
 
 
@@ -129,14 +136,13 @@ def _trial(
     scale: str,
     cell: Cell,
     seed: int,
+    pair: str,
     spec: Spec,
     compute: Compute,
     metrics: tuple[str, ...],
     hashes: Hashes,
 ) -> Trial:
-    data, pair = resolved_pair(spec.data, seed)
-    spec = spec.model_copy(update={"data": data})
-    fingerprint = hashes.data(data, seed)
+    fingerprint, builtin = hashes.data(spec.data, seed), spec.data.source == "builtin"
     return Trial(
         suite=suite.name,
         scale=scale,
@@ -149,18 +155,17 @@ def _trial(
         fingerprint=fingerprint,
         compute=compute,
         digest=digest(spec, seed, fingerprint, hashes.training(spec), compute),
-        score_digest=score_digest(spec, metrics, hashes.scoring(metrics) + scoring_state(data.source == "builtin")),
+        score_digest=score_digest(spec, metrics, hashes.scoring(metrics) + scoring_state(builtin)),
     )
 
 
-def resolved_pair(data: DataSpec, seed: int) -> tuple[DataSpec, str]:
-    """The data section with `cycle` replaced by the pair of this replicate, and the pair's name."""
+def resolved_pair(data: DataSpec, index: int) -> tuple[DataSpec, str]:
+    """The data section with `random` replaced by the number of this replicate's pair, and the pair's name."""
     if data.source != "builtin":
         return data, "own"
-    from harness.data.fingerprint import generation
-
-    pair = generation(data, seed)["pair"]
-    return data.model_copy(update={"pair": pair}), pair
+    if data.pair == "random":
+        data = data.model_copy(update={"pair": index})
+    return data, f"p{data.pair:04d}" if isinstance(data.pair, int) else data.pair
 
 
 def parameters(spec: Spec) -> int:

@@ -4,20 +4,31 @@
 """
 
 from harness.data.faces.factors import IDENTITY, IDENTITY_INDEX, LANDMARKS, POSE, POSE_INDEX, REGIONS, Factor
+from harness.data.faces.named import PAIRS, pair
 from harness.data.faces.people import (
-    PAIRS,
-    POSE_REGIONS,
+    DISTANCE,
     SPLITS,
     identity_distance,
     identity_split,
-    pair,
-    pose_region,
+    random_pair,
     sample_identities,
+)
+from harness.data.faces.poses import (
+    ALIGNED,
+    FREE,
+    POSE_REGIONS,
+    VARIATIONS,
+    Looseness,
+    pose_range,
+    pose_region,
     sample_poses,
 )
 from harness.data.faces.render import Render, render
 
 __all__ = [
+    "ALIGNED",
+    "DISTANCE",
+    "FREE",
     "IDENTITY",
     "IDENTITY_INDEX",
     "LANDMARKS",
@@ -27,12 +38,16 @@ __all__ = [
     "POSE_REGIONS",
     "REGIONS",
     "SPLITS",
+    "VARIATIONS",
     "Factor",
+    "Looseness",
     "Render",
     "identity_distance",
     "identity_split",
     "pair",
+    "pose_range",
     "pose_region",
+    "random_pair",
     "render",
     "sample_identities",
     "sample_poses",

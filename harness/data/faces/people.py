@@ -1,71 +1,25 @@
-"""Who is shown and how: distributions of identities and poses, disjoint identity splits, and the named pairs."""
+"""Who is shown: the distribution of identities, their distance, and streams of people who never meet.
+
+People for the recognisers come from the named splits, people for the trials from pairs without end. Each split and each
+pair has a stream of its own, so that nobody is drawn for two purposes.
+"""
 
 import hashlib
 import math
 
 import torch
 
-from harness.data.faces.factors import IDENTITY, IDENTITY_INDEX, POSE, POSE_INDEX
+from harness.data.faces.factors import IDENTITY, IDENTITY_INDEX
 
 SPLITS = ("recogniser_a", "recogniser_b", "regressor", "judge")
-POSE_REGIONS = ("interior", "corner", "extrapolation")
-TRAINING_YAW = 30.0  # degrees; beyond it a pose is extrapolation
-CORNER_YAW = 10.0  # degrees; the corner is yaw above this together with smile above CORNER_SMILE
-CORNER_SMILE = 0.3
+DISTANCE = (1.2, 1.6)  # standard deviations: where nine of ten pairs of strangers lie
+CANDIDATES = 256  # people drawn at a time until one is as far from src as asked for
+ROUNDS = 400
 
 # Factors that one person has or has not.
 _TWO_SIDED = ("hair_length", "fringe", "glasses", "beard", "lashes", "hair_curl")
 # Factors that few people show strongly: the square of a uniform draw.
 _RARE = ("hair_bun", "freckles")
-
-# The three pairs as columns (near src, near dst, mid src, mid dst, far src, far dst). Chosen by hand and by eye; the
-# distances they come to are in `identity_distance` and asserted in the tests.
-_PAIRS: dict[str, tuple[float, float, float, float, float, float]] = {
-    "face_width": (0.45, 0.60, 0.40, 0.70, 0.75, 0.20),
-    "face_height": (0.50, 0.40, 0.65, 0.40, 0.60, 0.35),
-    "jaw_width": (0.30, 0.45, 0.70, 0.35, 0.95, 0.15),
-    "cheeks": (0.55, 0.65, 0.35, 0.65, 0.30, 0.60),
-    "skin_tone": (0.20, 0.34, 0.15, 0.50, 0.10, 0.85),
-    "skin_warmth": (0.45, 0.60, 0.30, 0.70, 0.25, 0.60),
-    "hair_hue": (0.30, 0.45, 0.15, 0.55, 0.20, 0.05),
-    "hair_lightness": (0.30, 0.42, 0.22, 0.62, 0.80, 0.06),
-    "hair_length": (0.75, 0.66, 0.10, 0.70, 0.05, 0.95),
-    "hair_volume": (0.50, 0.65, 0.55, 0.45, 0.60, 0.75),
-    "hair_curl": (0.10, 0.30, 0.15, 0.20, 0.05, 0.90),
-    "fringe": (0.70, 0.50, 0.35, 0.75, 0.15, 0.55),
-    "parting": (0.30, 0.55, 0.70, 0.35, 0.80, 0.30),
-    "hair_bun": (0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
-    "eye_size": (0.60, 0.48, 0.40, 0.70, 0.30, 0.80),
-    "eye_spacing": (0.50, 0.58, 0.40, 0.60, 0.55, 0.45),
-    "eye_height": (0.50, 0.42, 0.50, 0.45, 0.60, 0.40),
-    "eye_tilt": (0.60, 0.50, 0.40, 0.60, 0.30, 0.80),
-    "iris_hue": (0.45, 0.62, 0.75, 0.10, 0.75, 0.05),
-    "iris_lightness": (0.50, 0.60, 0.65, 0.35, 0.70, 0.20),
-    "lashes": (0.70, 0.60, 0.10, 0.75, 0.05, 0.95),
-    "brow_thickness": (0.40, 0.52, 0.70, 0.35, 0.85, 0.30),
-    "brow_length": (0.50, 0.60, 0.60, 0.45, 0.70, 0.50),
-    "brow_angle": (0.50, 0.62, 0.40, 0.60, 0.35, 0.75),
-    "brow_lightness": (0.40, 0.40, 0.40, 0.35, 0.70, 0.20),
-    "nose_length": (0.40, 0.50, 0.60, 0.35, 0.75, 0.30),
-    "nose_width": (0.35, 0.48, 0.45, 0.45, 0.45, 0.70),
-    "nose_size": (0.40, 0.52, 0.60, 0.40, 0.75, 0.40),
-    "mouth_width": (0.50, 0.62, 0.50, 0.55, 0.45, 0.70),
-    "mouth_height": (0.50, 0.45, 0.45, 0.55, 0.40, 0.50),
-    "lip_fullness": (0.50, 0.62, 0.25, 0.60, 0.15, 0.90),
-    "lip_colour": (0.45, 0.60, 0.10, 0.50, 0.05, 0.85),
-    "ear_size": (0.40, 0.50, 0.65, 0.40, 0.80, 0.30),
-    "glasses": (0.00, 0.00, 0.00, 0.75, 0.00, 0.80),
-    "glasses_shape": (0.40, 0.40, 0.70, 0.30, 0.60, 0.25),
-    "glasses_size": (0.50, 0.50, 0.50, 0.60, 0.50, 0.70),
-    "glasses_hue": (0.30, 0.30, 0.10, 0.45, 0.10, 0.55),
-    "beard": (0.00, 0.00, 0.55, 0.00, 0.90, 0.00),
-    "beard_length": (0.30, 0.30, 0.20, 0.30, 0.60, 0.30),
-    "cap": (0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
-    "cap_hue": (0.50, 0.50, 0.50, 0.50, 0.50, 0.50),
-    "blush": (0.40, 0.55, 0.20, 0.50, 0.25, 0.40),
-    "freckles": (0.10, 0.30, 0.10, 0.10, 0.10, 0.00),
-}
-PAIRS = ("near", "mid", "far")
 
 
 def identity_split(name: str) -> torch.Generator:
@@ -75,7 +29,11 @@ def identity_split(name: str) -> torch.Generator:
     """
     if name not in SPLITS:
         raise KeyError(f"unknown identity split {name!r}; there are {', '.join(SPLITS)}")
-    seed = int.from_bytes(hashlib.sha256(f"faces/{name}".encode()).digest()[:8], "big") & (2**63 - 1)
+    return _stream(f"faces/{name}")
+
+
+def _stream(name: str) -> torch.Generator:
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") & (2**63 - 1)
     return torch.Generator().manual_seed(seed)
 
 
@@ -97,63 +55,26 @@ def sample_identities(n: int, generator: torch.Generator) -> torch.Tensor:
     return draws
 
 
-def sample_poses(n: int, generator: torch.Generator, region: str = "all") -> torch.Tensor:
-    """(n, P) float32 uniform over the box of `POSE`, restricted to a region of it.
+def random_pair(index: int, distance: tuple[float, float] = DISTANCE) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (src, dst) identities, each (I,) float32, of pair `index`: two people who come nowhere else.
 
-    Only blink is the square of a uniform draw: open eyes are the more frequent, and its spread is not less.
-
-    region: "extrapolation" |yaw| > 30 degrees; "corner" 10 < yaw <= 30 with smile > .3; "interior" the rest of
-    |yaw| <= 30; "all" no restriction (a quarter of the draws is extrapolation).
+    src is the same whatever the distance. dst is redrawn until their `identity_distance` lies within `distance`; below
+    that of strangers (1.4) the two share as many factors, chosen at random, as such a distance takes, so that both
+    remain people like all others. Raises ValueError for a distance at which nobody is found.
     """
-    if region != "all" and region not in POSE_REGIONS:
-        raise KeyError(f"unknown pose region {region!r}; there are all, {', '.join(POSE_REGIONS)}")
-    low = torch.tensor([factor.low for factor in POSE])
-    high = torch.tensor([factor.high for factor in POSE])
-    poses = low + (high - low) * torch.rand(n, len(POSE), generator=generator)
-    poses[:, POSE_INDEX["blink"]] **= 2
-    if region == "all":
-        return poses
-    yaw, smile = POSE_INDEX["yaw"], POSE_INDEX["smile"]
-    if region == "extrapolation":
-        outer = poses[:, yaw] / high[yaw]
-        poses[:, yaw] = outer.sign() * (TRAINING_YAW + (high[yaw] - TRAINING_YAW) * outer.abs().clamp(min=1e-3))
-        return poses
-    if region == "corner":
-        poses[:, yaw] = CORNER_YAW + 1e-3 + (TRAINING_YAW - CORNER_YAW - 1e-3) * (poses[:, yaw] - low[yaw]) / 80.0
-        poses[:, smile] = CORNER_SMILE + 1e-3 + (1 - CORNER_SMILE - 1e-3) * (poses[:, smile] + 1) / 2
-        return poses
-    poses[:, yaw] *= TRAINING_YAW / high[yaw]
-    while (redo := _in_corner(poses)).any():
-        draws = torch.rand(int(redo.sum()), 2, generator=generator) * 2 - 1
-        poses[redo, yaw], poses[redo, smile] = draws[:, 0] * TRAINING_YAW, draws[:, 1]
-    return poses
-
-
-def pose_region(poses: torch.Tensor) -> list[str]:
-    """The region of each of (n, P) poses: one of `POSE_REGIONS`."""
-    outside = poses[:, POSE_INDEX["yaw"]].abs() > TRAINING_YAW
-    corner = _in_corner(poses)
-    return [
-        "extrapolation" if far else "corner" if near else "interior"
-        for far, near in zip(outside.tolist(), corner.tolist(), strict=True)
-    ]
-
-
-def _in_corner(poses: torch.Tensor) -> torch.Tensor:
-    yaw = poses[:, POSE_INDEX["yaw"]]
-    return (yaw > CORNER_YAW) & (yaw <= TRAINING_YAW) & (poses[:, POSE_INDEX["smile"]] > CORNER_SMILE)
-
-
-def pair(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """The (src, dst) identities, each (I,) float32, of a named pair: "near", "mid" or "far".
-
-    Raises KeyError for an unknown name.
-    """
-    if name not in PAIRS:
-        raise KeyError(f"unknown pair {name!r}; there are {', '.join(PAIRS)}")
-    first = 2 * PAIRS.index(name)
-    columns = torch.tensor([_PAIRS[factor.name] for factor in IDENTITY])
-    return columns[:, first].clone(), columns[:, first + 1].clone()
+    rng = _stream(f"faces/pairs/{index}")
+    low, high = distance
+    src = sample_identities(1, rng)[0]
+    shared = max(0, math.floor(len(IDENTITY) * (1 - ((low + high) / 2) ** 2 / 2)))
+    for _ in range(ROUNDS):
+        others = sample_identities(CANDIDATES, rng)
+        inherited = torch.rand(others.shape, generator=rng).argsort(1) < shared
+        others = torch.where(inherited, src, others)
+        away = identity_distance(others, src)
+        fits = ((away >= low) & (away <= high)).nonzero()
+        if len(fits):
+            return src, others[fits[0, 0]]
+    raise ValueError(f"no two people are found between {low:g} and {high:g} standard deviations apart")
 
 
 def identity_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
