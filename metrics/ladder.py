@@ -191,11 +191,16 @@ def judge(info: MetricInfo, rungs: tuple[float, ...], values: tuple[float, ...])
     return LadderRow(info.name, info.ladder, rungs, values, info.ends, monotone, not reasons, "; ".join(reasons))
 
 
-def check(case: Case, evaluators: Mapping[str, Evaluator] | Iterable[Evaluator], limit: int = 32) -> list[LadderRow]:
+def check(
+    case: Case,
+    evaluators: Mapping[str, Evaluator] | Iterable[Evaluator],
+    limit: int = 32,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[LadderRow]:
     """Run every metric on its ladder, made from the first `limit` pairs of the case; one row a metric, in order.
 
     `evaluators`: an EVALUATORS mapping (or any evaluators). The case must have ground truth (ValueError otherwise); its
-    regressor and embedder are used, its outputs are not. `limit` bounds the cost.
+    regressor and embedder are used, its outputs are not. `limit` bounds the cost; `report` hears which rung is next.
     """
     if not case.matched:
         raise ValueError("needs ground truth: the ladder is made of exact swaps")
@@ -220,6 +225,7 @@ def check(case: Case, evaluators: Mapping[str, Evaluator] | Iterable[Evaluator],
                 if evaluator.missing(made):
                     absent.update(dict.fromkeys(judged, f"needs {', '.join(evaluator.missing(made))}"))
                     continue
+                report(f"ladder {min(names)} at {rung:g}")
                 for name, found in evaluator.run(made):
                     if name in judged:
                         values.setdefault(name, []).append(_mean(found))

@@ -15,7 +15,7 @@ from trouble_plans import FULLER, plan, weights
 
 from harness.compute import choose_device
 from harness.errors import EnvironmentProblem, UsageError
-from harness.execute import child, local, run_plan
+from harness.execute import course, local, run_plan
 from harness.execute.local import choose_jobs, is_done, prepare
 from harness.ledger.records import Ledger, Record
 
@@ -99,16 +99,6 @@ def test_damaged_weights_are_told_by_name_and_a_retry_trains_anew(root: Path) ->
     assert all(torch.equal(value, kept[name]) for name, value in weights(again).items())
 
 
-@pytest.mark.long
-def test_a_hanging_trial_ends_at_its_time_limit(root: Path) -> None:
-    (record,) = run_plan(plan(root, "hanging", "hang"), root=root, timeout_s=12)
-    assert (record.status, record.reason) == ("timeout", "took longer than its limit of 12 s")
-    assert not list(record.folder.glob("status.json"))
-
-
-# --- kills and signals
-
-
 def test_a_set_that_cannot_be_made_ends_the_making_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,13 +152,13 @@ def test_what_counts_as_done(tmp_path: Path) -> None:
 def test_the_time_a_trial_waits_for_its_core_is_known() -> None:
     """The time in the queue comes from the system's own account, which grows while two loops share one core."""
     if not Path("/proc/self/schedstat").exists():
-        assert child._waited_for_a_core() == 0.0
+        assert course.waited_for_a_core() == 0.0
         return
     core = sorted(os.sched_getaffinity(0))[:1]
     rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         os.sched_setaffinity(rival.pid, core)
-        code = "from harness.execute.child import _waited_for_a_core as w\nimport os, time\n"
+        code = "from harness.execute.course import waited_for_a_core as w\nimport os, time\n"
         code += "os.sched_setaffinity(0, {%d})\n"
         code += "a, t = w(), time.monotonic()\nwhile time.monotonic() - t < 1: pass\nprint(w() - a)"
         told = subprocess.run([sys.executable, "-c", code % core[0]], capture_output=True, text=True, check=True)

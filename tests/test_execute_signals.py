@@ -16,7 +16,7 @@ import torch
 from trouble_plans import checkpoints, command, pid_of, plan, until, weights
 
 from harness.execute import Interruption, run_plan
-from harness.execute.child import MOST_WAITING, WAITED
+from harness.execute.course import MOST_WAITING, WAITED
 from harness.ledger.records import Ledger, Record
 
 pytestmark = pytest.mark.usefixtures("one_core", "trouble")

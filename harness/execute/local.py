@@ -17,13 +17,12 @@ from typing import Any
 
 from harness import registry
 from harness.execute.child import BUSY, log_tail
+from harness.execute.patience import SILENCE_S, TIME_LIMIT_S, Patience, sign_of_life
 from harness.files import write_json
 from harness.ledger.records import Ledger, Record
-from harness.lock import held
+from harness.lock import Busy, claim_trial, held
 from harness.trials.trial import Trial
 
-TIME_LIMIT_S = {"quick": 3600.0, "standard": 6 * 3600.0, "paper": 72 * 3600.0}
-STALL_S = 900.0  # without a heartbeat for this long a trial counts as hung
 GRACE_S = 8.0  # from the request to stop until a child is killed
 MEMORY_A_TRIAL = 2 * 2**30
 
@@ -41,8 +40,8 @@ class _Running:
     trial: Trial
     process: subprocess.Popen[bytes]
     folder: Path
-    began: float
     attempts: int
+    patience: Patience
 
 
 def cores() -> int:
@@ -82,12 +81,14 @@ def run_plan(
     jobs: int | str = "auto",
     retry_failed: bool = False,
     timeout_s: float | None = None,
+    silence_s: float = SILENCE_S,
 ) -> list[Record]:
     """Run all trials that are not done and return every trial's record, in the order given.
 
     A trial that fails, hangs or dies becomes a record and the others go on. The images are made or decoded first, so
     that a missing folder or too few readable files ends the run before it begins. Raises Interruption after SIGINT or
-    SIGTERM, once the children have written their checkpoints.
+    SIGTERM, once the children have written their checkpoints. A trial has `timeout_s` in all (by its scale when none is
+    given) and may be silent for `silence_s`.
     """
     ledger = Ledger(root / trials[0].suite)
     waiting = [t for t in trials if not is_done(ledger.read(t.name), t, retry_failed)]
@@ -107,7 +108,8 @@ def run_plan(
                         break  # every trial left is in another runner's hands: look again soon
                     waiting.remove(free)
                     if not is_done(ledger.read(free.name), free, retry_failed):
-                        running.append(_start(free, ledger, setting))
+                        patience = Patience(timeout_s or TIME_LIMIT_S.get(free.scale, 6 * 3600.0), silence_s)
+                        running.append(_start(free, ledger, setting, patience))
                         started = True
                 for job in [j for j in running if j.process.poll() is not None]:
                     running.remove(job)
@@ -116,7 +118,7 @@ def run_plan(
                     else:
                         _settle(job, ledger, None)
                 for job in running:
-                    late = _overdue(job, timeout_s or TIME_LIMIT_S.get(job.trial.scale, 6 * 3600.0))
+                    late = job.patience.exhausted(sign_of_life(job.folder))
                     if late:
                         _kill(job.process)
                         _settle(job, ledger, late)
@@ -170,7 +172,7 @@ class _Abandoned(Exception):
     """The making of an image set was given up because the run ends."""
 
 
-def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
+def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any], patience: Patience) -> _Running:
     folder = ledger.trial_folder(trial.name)
     folder.mkdir(parents=True, exist_ok=True)
     before = ledger.read(trial.name)
@@ -178,7 +180,7 @@ def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
     attempts = before.attempts + 1 if before and not rescore else 1
     job = folder / "job.json"
     write_json(job, {"trial": trial.to_dict(), "attempts": attempts, "rescore": rescore, **setting})
-    (folder / "status.json").unlink(missing_ok=True)
+    write_json(folder / "status.json", {"phase": "start"})
     threads = str(trial.compute.threads)
     env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     with open(folder / "log.txt", "ab") as log:
@@ -186,36 +188,33 @@ def _start(trial: Trial, ledger: Ledger, setting: dict[str, Any]) -> _Running:
             [sys.executable, "-m", "harness.execute", str(job)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True,
         )  # fmt: skip
-    return _Running(trial, process, folder, time.time(), attempts)
+    return _Running(trial, process, folder, attempts, patience)
 
 
-def _settle(job: _Running, ledger: Ledger, timeout: str | None) -> None:
-    """A child that ended without a record of its own gets one that says how it ended."""
+def _settle(job: _Running, ledger: Ledger, late: str | None) -> None:
+    """A child that ended without a record of its own gets one that says how it ended.
+
+    What stands is left: a done record of this trial, however late the child was, and what another runner holds now.
+    """
+    trial, code = job.trial, job.process.returncode
     (job.folder / "job.json").unlink(missing_ok=True)
-    record = ledger.read(job.trial.name)
-    if timeout is None and record is not None and record.digest == job.trial.digest and job.process.returncode == 0:
-        return
-    code = job.process.returncode
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"over with exit status {code} and no record"
-    trial = job.trial
-    ledger.write(
-        Record(
-            name=trial.name, label=trial.label, seed=trial.seed, suite=trial.suite, scale=trial.scale,
-            status="timeout" if timeout else "failed", reason=timeout or f"the trial's process was {how}",
-            cell=dict(trial.cell), pair=trial.pair, digest=trial.digest, score_digest=trial.score_digest,
-            spec=trial.spec.model_dump(mode="json"), log_tail=log_tail(job.folder), attempts=job.attempts,
-        )
-    )  # fmt: skip
-    (job.folder / "status.json").unlink(missing_ok=True)
+    with contextlib.suppress(Busy), claim_trial(job.folder):
+        if not _its_own(ledger.read(trial.name), trial, job.attempts):
+            ledger.write(
+                Record.of(
+                    trial, status="timeout" if late else "failed", reason=late or f"the trial's process was {how}",
+                    log_tail=log_tail(job.folder), attempts=job.attempts,
+                )
+            )  # fmt: skip
+        (job.folder / "status.json").unlink(missing_ok=True)
 
 
-def _overdue(job: _Running, limit: float) -> str | None:
-    age = time.time() - job.began
-    if age > limit:
-        return f"took longer than its limit of {limit:.0f} s"
-    with contextlib.suppress(OSError):
-        age = min(age, time.time() - (job.folder / "status.json").stat().st_mtime)
-    return f"gave no sign of life for {age:.0f} s" if age > STALL_S else None
+def _its_own(record: Record | None, trial: Trial, attempt: int) -> bool:
+    """Whether this attempt at the trial has written its record."""
+    if record is None or (record.digest, record.score_digest) != (trial.digest, trial.score_digest):
+        return False
+    return record.status == "done" or record.attempts == attempt
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -33,6 +33,7 @@ class Row:
     seed: int
     state: str
     phase: str = ""
+    part: str = ""
     step: int = 0
     steps: int = 0
     images_per_s: float | None = None
@@ -62,6 +63,7 @@ def _row(folder: Path, trial: Mapping[str, Any]) -> Row:
         seed,
         "running",
         phase=str(status.get("phase", "")),
+        part=str(status.get("part", "")),
         step=int(_number(status.get("step")) or 0),
         steps=int(_number(status.get("steps")) or 0),
         images_per_s=_number(status.get("images_per_s")),
@@ -131,7 +133,7 @@ def headline(current: list[Row]) -> str:
 
 def line(row: Row) -> str:
     """A running trial in one line."""
-    text = f"{row.label} seed {row.seed}: {row.phase or 'running'}"
+    text = f"{row.label} seed {row.seed}: {doing(row)}"
     if row.steps:
         text += f" {row.step}/{row.steps} ({100 * row.step // row.steps} %)"
     if row.images_per_s:
@@ -139,6 +141,11 @@ def line(row: Row) -> str:
     if row.loss is not None:
         text += f", loss {row.loss:.4g}"
     return text + (f", {duration(row.eta_s)} left" if row.eta_s is not None else "")
+
+
+def doing(row: Row) -> str:
+    """What a trial does now, `train` or `score identity`; the status of one that does not run."""
+    return f"{row.phase} {row.part}".strip() or row.state
 
 
 def drawn(current: list[Row]) -> Table:
@@ -157,7 +164,7 @@ def drawn(current: list[Row]) -> Table:
         table.add_row(
             Text(row.label),  # a name with [brackets] is a name
             str(row.seed),
-            Text(row.phase or row.state, style=colours.get(row.state, "red")),
+            Text(doing(row), style=colours.get(row.state, "red")),
             f"{row.step}/{row.steps}" if row.steps else "",
             f"{row.images_per_s:.0f}" if row.images_per_s else "",
             f"{row.loss:.4g}" if row.loss is not None else "",

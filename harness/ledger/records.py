@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.files import hash_of, write_atomic, write_json
+from harness.ledger.planned import Planned
 from harness.lock import Busy, claim_trial, guarded
 
 __all__ = ["Busy", "Ledger", "Record", "claim_trial", "inside", "ledgers", "write_atomic", "write_json"]
@@ -59,6 +60,15 @@ class Record:
     finished: str = ""
     sha256: str = ""
     folder: Path = Path()
+
+    @classmethod
+    def of(cls, trial: Planned, status: str, **values: Any) -> Record:
+        """The record of a planned trial: what it is, how it ended, and the `values` it came to."""
+        return cls(
+            name=trial.name, label=trial.label, seed=trial.seed, suite=trial.suite, scale=trial.scale,
+            cell=dict(trial.cell), pair=trial.pair, digest=trial.digest, score_digest=trial.score_digest,
+            spec=trial.spec.model_dump(mode="json"), status=status, **values,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """The content of record.json, without its own hash."""

@@ -10,6 +10,7 @@ import hashlib
 import json
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from metrics.checkerboard import spectrum_picture
 from metrics.ladder import copy_case, mean_face_case, oracle_case
 from models.swapper import PEOPLE, Swapper
 
+Report = Callable[..., None]
 REFERENCES = {"oracle": oracle_case, "copy": copy_case, "mean_face": mean_face_case}
 FIXED_FACES = 4
 LADDER_PAIRS = 32  # of the evaluation set: bounds what the check of the metrics themselves costs
@@ -59,11 +61,13 @@ def score(
     cache: Path,
     names: list[str] | None = None,
     version: str = "",
+    report: Report = lambda **_: None,
 ) -> Scores:
     """Run the evaluators `names` (default: all) on the model and write its pictures to `folder`/pictures.
 
     Reference rows and the features of the fixed pictures depend on data and metrics only and are kept under `cache`,
-    shared by all variants; `version` (the score digest) tells one state of the metrics from another.
+    shared by all variants; `version` (the score digest) tells one state of the metrics from another. `report` receives
+    `part`, what is being scored, whenever that changes.
     """
     model.eval()
     done = Scores()
@@ -74,14 +78,14 @@ def score(
     known = features.load(kept, device)
     before = set(known)
     case = build_case(model, spec, store, device, known)
-    for name, values in run(evaluators, case, done.invalid).items():
+    for name, values in run(evaluators, case, done.invalid, report).items():
         finite = values[np.isfinite(values)]
         done.values[name] = [_number(v) for v in values]
         done.scores[name] = {"mean": _number(finite.mean()) if len(finite) else None, "n": len(finite)}
     known_facts = {info.name: info.facts() for evaluator in evaluators.values() for info in evaluator.infos}
     done.facts = {name: known_facts[name] for name in [*done.scores, *done.invalid] if name in known_facts}
-    done.references = _references(case, evaluators, cache / f"{key[:24]}.json")
-    for name, reason in failing(case, evaluators, cache / f"{key[:24]}-ladder.json").items():
+    done.references = _references(case, evaluators, cache / f"{key[:24]}.json", report)
+    for name, reason in failing(case, evaluators, cache / f"{key[:24]}-ladder.json", report).items():
         done.invalid.setdefault(name, reason)
     if set(known) != before:
         features.save(kept, known)
@@ -89,7 +93,9 @@ def score(
     return done
 
 
-def failing(case: Case, evaluators: dict[str, Any], path: Path | None = None) -> dict[str, str]:
+def failing(
+    case: Case, evaluators: dict[str, Any], path: Path | None = None, report: Report = lambda **_: None
+) -> dict[str, str]:
     """{metric: why its ladder fails on these pictures}; kept in `path`. Empty without ground truth, no ladder then."""
     if not case.matched:
         return {}
@@ -99,7 +105,7 @@ def failing(case: Case, evaluators: dict[str, Any], path: Path | None = None) ->
         except ValueError:
             path.unlink()
     with torch.no_grad():
-        rows = ladder.check(case, evaluators, LADDER_PAIRS)
+        rows = ladder.check(case, evaluators, LADDER_PAIRS, lambda part: report(part=part))
     found = {row.metric: f"fails its ladder here: {row.reason}" for row in rows if row.valid is False}
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,10 +114,13 @@ def failing(case: Case, evaluators: dict[str, Any], path: Path | None = None) ->
 
 
 @torch.no_grad()
-def run(evaluators: dict[str, Any], case: Case, invalid: dict[str, str]) -> dict[str, np.ndarray]:
+def run(
+    evaluators: dict[str, Any], case: Case, invalid: dict[str, str], report: Report = lambda **_: None, of: str = ""
+) -> dict[str, np.ndarray]:
     """Every metric of `evaluators` on a case: {name: 1-D array}. What cannot be computed here is said in `invalid`."""
     found: dict[str, np.ndarray] = {}
-    for evaluator in evaluators.values():
+    for group, evaluator in evaluators.items():
+        report(part=f"{group}{of}")
         missing = evaluator.missing(case)
         if missing:
             invalid.update({info.name: f"needs {', '.join(missing)}" for info in evaluator.infos})
@@ -169,7 +178,9 @@ def spread(rates: list[float]) -> dict[str, Any]:
     return {"median": middle, "q25": low, "q75": high, "n": len(rates)}
 
 
-def _references(case: Case, evaluators: dict[str, Any], path: Path) -> dict[str, dict[str, float | None]]:
+def _references(
+    case: Case, evaluators: dict[str, Any], path: Path, report: Report
+) -> dict[str, dict[str, float | None]]:
     if path.exists():
         try:
             return json.loads(path.read_text())
@@ -179,7 +190,7 @@ def _references(case: Case, evaluators: dict[str, Any], path: Path) -> dict[str,
         return {}
     out = {}
     for name, make in REFERENCES.items():
-        values = run(evaluators, make(case), {})
+        values = run(evaluators, make(case), {}, report, f" of the {name}")
         out[name] = {k: _number(np.nanmean(v)) if np.isfinite(v).any() else None for k, v in values.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(out).encode())
