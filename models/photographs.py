@@ -7,8 +7,9 @@ embedder's file is the user's to bring (`harness weights`). Both want display-en
 from __future__ import annotations
 
 import functools
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -19,6 +20,9 @@ CLASSES = {"vggface2": 8631, "casia": 10575}  # people of the training set: the 
 FACE = 160  # pixels of a side that the embedder was trained on
 DETECTABLE = 75  # pixels of a side under which MTCNN fails
 UPSCALED = 160  # pixels of a side to which smaller pictures are brought
+LOOKS = (120, 160, 220)  # pixels of a side of the looks that steady landmarks
+MIRRORED = (1, 0, 2, 4, 3)  # the landmarks of a mirrored face
+SEARCHED = 1200  # pixels of the longest side in which faces are looked for
 LANDMARKS = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
 
 
@@ -69,6 +73,18 @@ class FaceNet(nn.Module):
         return torch.cat(found) if found else images.new_zeros(0, 512)
 
 
+class Face(NamedTuple):
+    """A face in a picture. `box`: (4,) left, top, right, bottom; `landmarks`: (5, 2), x right, y down; pixels."""
+
+    box: np.ndarray
+    confidence: float
+    landmarks: np.ndarray
+
+    @property
+    def area(self) -> float:
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+
 class FaceFinder:
     """MTCNN (Zhang et al. 2016) on display pictures (B, 3, H, W) in [0, 1] of any size, offline.
 
@@ -83,6 +99,55 @@ class FaceFinder:
         from facenet_pytorch.models.mtcnn import MTCNN
 
         self.net = MTCNN(device=torch.device(device), select_largest=True).eval().requires_grad_(False)
+
+    def faces(self, pixels: np.ndarray) -> list[Face]:
+        """The faces of a picture (H, W, 3) uint8 of any size, the largest first.
+
+        Larger pictures are searched at SEARCHED pixels: faces under a sixtieth of the longest side are not looked for.
+        """
+        import cv2
+
+        height, width = pixels.shape[:2]
+        scale = min(SEARCHED / max(height, width), max(1.0, UPSCALED / min(height, width)))
+        if scale != 1:
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            pixels = cv2.resize(pixels, size, interpolation=kind)
+        boxes, confidences, points = self.net.detect(np.ascontiguousarray(pixels), landmarks=True)
+        if boxes is None:
+            return []
+        there = np.array([width / pixels.shape[1], height / pixels.shape[0]])
+        found = [
+            Face(np.asarray(box, float) * np.tile(there, 2), float(confidence), np.asarray(five, float) * there)
+            for box, confidence, five in zip(boxes, confidences, points, strict=True)
+        ]
+        return sorted(found, key=lambda face: -face.area)
+
+    def steadied(self, pixels: np.ndarray, face: Face) -> Face:
+        """The same face with landmarks that move less: the median of looks at LOOKS sizes, each mirrored as well.
+
+        One look at a picture and at a smaller copy of it differ by 6 % of the eye distance, this by 2.5 % (built-in
+        faces).
+        """
+        import cv2
+
+        middle = (face.box[:2] + face.box[2:]) / 2
+        half = 0.9 * max(face.box[2] - face.box[0], face.box[3] - face.box[1])
+        seen = []
+        for side in LOOKS:
+            scale = side / (2 * half)
+            matrix = np.hstack([np.eye(2) * scale, (side / 2 - scale * middle)[:, None]])
+            view = cv2.warpAffine(pixels, matrix, (side, side), flags=cv2.INTER_AREA)
+            for flipped in (False, True):
+                turned = np.ascontiguousarray(view[:, ::-1]) if flipped else view
+                boxes, _, points = self.net.detect(turned, landmarks=True)
+                if boxes is None:
+                    continue
+                distance = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - side / 2).sum(axis=1)
+                five = np.asarray(points[int(distance.argmin())], float)
+                five = np.stack([side - five[:, 0], five[:, 1]], axis=1)[list(MIRRORED)] if flipped else five
+                seen.append((five - matrix[:, 2]) / scale)
+        return face._replace(landmarks=np.median(seen, axis=0)) if seen else face
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> dict[str, Tensor]:

@@ -72,6 +72,7 @@ MAY = {  # a room, and what it may import besides itself; the rooms of a floor s
     "options": "errors registry spec models",
     "suite": f"{NAMES} spec metrics",
     "data": f"{GROUND} spec source",
+    "photos": f"{GROUND} data models",
     "train": f"{NAMES} spec compute data models",
     "score": f"{NAMES} spec data models metrics",
     "ledger": f"{GROUND} registry metrics",

@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.photos import import_
 from harness.errors import CheckFailed, UsageError
 
-data_app = typer.Typer(help="Make, check or look at a folder of faces.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Make, import, check or look at a folder of faces.", no_args_is_help=True, rich_markup_mode=None
+)
+data_app.command("import")(import_)
 
 
 class Variation(StrEnum):

@@ -147,6 +147,11 @@ def face_embedder(device: torch.device) -> photographs.FaceNet | None:
     return _ready(lambda: photographs.FaceNet(name).to(device)) if name else None
 
 
+def face_advice() -> str:
+    """What would bring a recogniser of photographs: the file, its hash and its place."""
+    return pretrained.FILES["vggface2"].missing().how
+
+
 @functools.cache
 def face_finder(device: torch.device) -> photographs.FaceFinder:
     """MTCNN for photographs."""
