@@ -20,7 +20,7 @@ def test_every_cell_of_a_suite_can_be_built_at_every_scale(file: Path) -> None:
     for scale in suite.scales:
         planned = trials(suite, scale)
         assert len({trial.digest for trial in planned}) == len(planned)
-        assert len(planned) == len(suite.cells) * len({trial.seed for trial in planned})
+        assert len(planned) == len(suite.at(scale).cells) * len({trial.seed for trial in planned})
 
 
 def test_the_suites_ask_all_eighteen_claims_of_the_source() -> None:

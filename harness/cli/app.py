@@ -47,6 +47,7 @@ class Scale(StrEnum):
     auto = "auto"
     quick = "quick"
     standard = "standard"
+    large = "large"
     paper = "paper"
 
 
@@ -125,16 +126,17 @@ def run(
     from harness.suite import suite as suites
     from harness.suite.settings import from_options
     from harness.trials import plan
-    from harness.trials.trial import matching, trials
+    from harness.trials.trial import in_order, matching, trials
 
     for file in plugin or ():
         load_plugin(file)
     loaded = suites.load(suites.find(suite))
     chosen, reason = suites.choose_scale(loaded, scale.value, device.value)
+    loaded = loaded.at(chosen)
     overrides = from_options(set_ or [])
     place = choose_device(device.value)
     everything = trials(loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place)
-    todo = matching(everything, only)
+    todo = matching(in_order(everything, loaded), only)
     ledger = Ledger(inside(out, loaded.name))
     terminal.say(f"{loaded.name}: {loaded.question}")
     variants = len({trial.label for trial in todo})

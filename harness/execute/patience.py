@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-TIME_LIMIT_S = {"quick": 3600.0, "standard": 6 * 3600.0, "paper": 72 * 3600.0}
+TIME_LIMIT_S = {"quick": 3600.0, "standard": 6 * 3600.0, "large": 72 * 3600.0, "paper": 72 * 3600.0}
 SILENCE_S = 900.0
 LOOK_S = 5.0  # of the time between two looks at most this much counts: the runner, too, may have been asleep
 

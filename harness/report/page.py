@@ -22,6 +22,7 @@ SIGNS = {"good": ("✓", "in order"), "note": ("○", "to note"), "bad": ("✕",
 SCALES = {
     "quick": "a real result on a smaller model",
     "standard": "one GPU, minutes a trial",
+    "large": "the source's sizes",
     "paper": "the sizes of the source material",
 }
 FACTORS = "identity_factor_r2"  # one value a factor

@@ -115,15 +115,19 @@ RELATIONS = [name for name in Relation.model_fields if name != "metric"]
 
 
 def resolved(
-    document: Document, given: Sequence[Any], cells: Sequence[Cell], evaluators: Sequence[str] | None
+    document: Document,
+    given: Sequence[Any],
+    cells: Sequence[Cell],
+    evaluators: Sequence[str] | None,
+    at: Path_ = ("claims",),
 ) -> tuple[dict[str, Any], ...]:
-    """The claims that stand at `claims` of the document, resolved. UsageError with the place of the first mistake."""
+    """The claims that stand at a path of the document, resolved. UsageError with the place of the first mistake."""
     reader = _Reader(document, {cell.label: cell.values for cell in cells}, evaluators)
     found: dict[str, dict[str, Any]] = {}
     for place, values in enumerate(given):
-        claim = reader.claim(("claims", place), values)
+        claim = reader.claim((*at, place), values)
         if claim["id"] in found:
-            raise document.where(("claims", place, "id")).error(f"a claim {claim['id']!r} is there already. Rename one")
+            raise document.where((*at, place, "id")).error(f"a claim {claim['id']!r} is there already. Rename one")
         found[claim["id"]] = claim
     return tuple(found.values())
 

@@ -36,10 +36,11 @@ class Cell:
         return json.dumps(self.values, sort_keys=True)
 
 
-def cells(document: Document, matrix: Mapping[str, Any], fallback_label: str) -> tuple[Cell, ...]:
-    """The labelled cells of the `matrix` section; one empty cell when there is none."""
-    grid = list(_axes(document, ("matrix", "grid"), matrix.get("grid") or {}))
-    zipped = list(_axes(document, ("matrix", "zip"), matrix.get("zip") or {}))
+def cells(document: Document, matrix: Mapping[str, Any], fallback_label: str, under: Path_ = ()) -> tuple[Cell, ...]:
+    """The labelled cells of the `matrix` section under a path; one empty cell when there is none."""
+    at = (*under, "matrix")
+    grid = list(_axes(document, (*at, "grid"), matrix.get("grid") or {}))
+    zipped = list(_axes(document, (*at, "zip"), matrix.get("zip") or {}))
     for axis in zipped[1:]:
         if len(axis) != len(zipped[0]):
             what = f"{axis[0].dotted} has {len(axis)} values and {zipped[0][0].dotted} has {len(zipped[0])}"
@@ -53,22 +54,22 @@ def cells(document: Document, matrix: Mapping[str, Any], fallback_label: str) ->
         count *= len(choice)
     include, exclude = matrix.get("include") or [], matrix.get("exclude") or []
     if count + len(include) > MAX_CELLS:
-        raise document.where(("matrix",), key=True).error(
+        raise document.where(at, key=True).error(
             f"the matrix has {count + len(include)} cells. Expected at most {MAX_CELLS}: split the question"
         )
     found: list[Cell] = []
     if choices or not include:
         found = [Cell(tuple(itertools.chain(*row))) for row in itertools.product(*choices)]
     for i, given in enumerate(exclude):
-        found = _without(document, ("matrix", "exclude", i), given, found)
+        found = _without(document, (*at, "exclude", i), given, found)
     for i, given in enumerate(include):
-        found.append(Cell(distinct(flatten(document, ("matrix", "include", i), given))))
+        found.append(Cell(distinct(flatten(document, (*at, "include", i), given))))
     if not found:
-        raise document.where(("matrix",), key=True).error("no cell is left. Expected at least one")
+        raise document.where(at, key=True).error("no cell is left. Expected at least one")
     seen: dict[str, Cell] = {}
     for cell in found:
         if cell.identity in seen:
-            where = cell.settings[0].key if cell.settings else document.where(("matrix",), key=True)
+            where = cell.settings[0].key if cell.settings else document.where(at, key=True)
             raise where.error(f"the cell {cell.values} is there twice. Keep one")
         seen[cell.identity] = cell
     return _labelled(found, fallback_label)
@@ -171,22 +172,24 @@ def sanitised(text: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).lstrip("._-").rstrip("-")
 
 
-def relabelled(found: Sequence[Cell], names: Mapping[str, str], places: Document) -> tuple[Cell, ...]:
-    """Cells with the labels that the suite's `labels` gives them."""
+def relabelled(
+    found: Sequence[Cell], names: Mapping[str, str], places: Document, under: Path_ = ()
+) -> tuple[Cell, ...]:
+    """Cells with the labels that the section `labels` under a path gives them."""
     known = [cell.label for cell in found]
     for old, new in names.items():
-        at: Where = places.where(("labels", old), key=True)
+        at: Where = places.where((*under, "labels", old), key=True)
         if old not in known:
             raise at.error(f"no cell is labelled {old!r}. {did_you_mean(old, known)}")
         if sanitised(new) != new or not 0 < len(new) <= MAX_LABEL:
-            raise places.where(("labels", old)).error(
+            raise places.where((*under, "labels", old)).error(
                 f"{new!r} is no usable label. Expected [a-z0-9._-], {MAX_LABEL} at most"
             )
     renamed = tuple(Cell(cell.settings, names.get(cell.label, cell.label)) for cell in found)
     labels = [cell.label for cell in renamed]
     for label in labels:
         if labels.count(label) > 1:
-            raise places.where(("labels",), key=True).error(
+            raise places.where((*under, "labels"), key=True).error(
                 f"two cells would be called {label!r}. Expected unique labels"
             )
     return renamed

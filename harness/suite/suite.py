@@ -2,81 +2,57 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from harness.errors import UsageError, did_you_mean
 from harness.files import HOME
 from harness.suite.matrix import Cell, cells, relabelled, sanitised
-from harness.suite.settings import Setting, anchored, distinct, explain, flatten, known_keys, resolve
-from harness.suite.yamlfile import Document, Where, read
+from harness.suite.sections import SCALES, Arms, sections_of
+from harness.suite.settings import Setting, anchored, distinct, flatten, resolve
+from harness.suite.yamlfile import Document, Path_, Where, read
 
-SCALES = ("quick", "standard", "paper")
+FIELDS = ("baseline", "order", "seeds", "claims")  # of a Suite, read from the sections of the same name
 RESERVED = ("data", "reference")  # folders of the results root that are no suites
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class MatrixSection(_Model):
-    """Which cells there are."""
-
-    grid: dict[str, Any] | None = Field(default=None, description="{key: [values]}: all combinations")
-    zip: dict[str, Any] | None = Field(default=None, description="{key: [values]}: side by side, one axis")
-    include: list[dict[str, Any]] | None = Field(default=None, description="further cells")
-    exclude: list[dict[str, Any]] | None = Field(default=None, description="cells to leave out")
-
-
-class SuiteSections(_Model):
-    """The top level of a suite file."""
-
-    suite: Name = Field(description="name of the suite and of its results folder")
-    question: str = Field(min_length=1, max_length=2000, description="what the suite answers")
-    data: dict[str, Any] | None = Field(default=None, description="short for base.data")
-    base: dict[str, Any] | None = Field(default=None, description="settings of all cells")
-    matrix: MatrixSection | None = Field(default=None, description="the cells")
-    seeds: Annotated[int, Field(ge=1, le=1000)] | Annotated[list[Seed], Field(min_length=1, max_length=1000)] = Field(
-        default=1, description="number of replicates, or their seeds"
-    )
-    scales: dict[Literal["quick", "standard", "paper"], dict[str, Any]] | None = Field(
-        default=None, description="settings (and `seeds`) of each scale"
-    )
-    metrics: list[str] | None = Field(default=None, min_length=1, description="evaluators; all when unset")
-    baseline: str | dict[str, Any] | None = Field(default=None, description="label or cell to compare with")
-    labels: dict[str, str] | None = Field(default=None, description="{generated label: label to use}")
-    claims: list[dict[str, Any]] | None = Field(default=None, description="sentences that can fail, to be judged")
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A loaded suite. Settings are not yet checked against the registry: `harness.trials.trial.trials` does that."""
+    """A loaded suite. Settings are not yet checked against the registry: `harness.trials.trial.trials` does that.
+
+    `cells`, `baseline`, `order`, `seeds` and `claims` are those of the scales that have none of their own; `at` gives
+    the suite as one scale has it.
+    """
 
     name: str
     question: str
     file: Path
     base: tuple[Setting, ...]
     cells: tuple[Cell, ...]
+    baseline: str | None
+    order: tuple[tuple[str, ...], ...]
     seeds: tuple[int, ...]
+    claims: tuple[Mapping[str, Any], ...]
     scales: Mapping[str, tuple[Setting, ...]]
-    scale_seeds: Mapping[str, tuple[int, ...]]
     metrics: tuple[str, ...] | None
     metrics_at: tuple[Where, ...]
-    baseline: str | None
-    claims: tuple[Mapping[str, Any], ...]
     top: Where
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def at(self, scale: str) -> Suite:
+        """The suite with the cells, baseline, order, seeds and claims of a scale."""
+        return replace(self, **self.own.get(scale, {}))
 
     @property
     def axes(self) -> tuple[str, ...]:
         """Dotted keys that the cells set, in order."""
         return tuple(dict.fromkeys(key for cell in self.cells for key in cell.values))
+
+    def rank(self, label: str) -> int:
+        """Which group of `order` a cell is trained in; what no group names comes last."""
+        return next((i for i, group in enumerate(self.order) if label in group), len(self.order))
 
 
 def load(file: Path) -> Suite:
@@ -86,12 +62,7 @@ def load(file: Path) -> Suite:
 
 def from_document(document: Document, file: Path) -> Suite:
     """The suite that a parsed document describes."""
-    if not isinstance(document.value, dict):
-        raise document.where(()).error("this is no suite. Expected a mapping with `suite`, `question` and `base`")
-    try:
-        sections = SuiteSections.model_validate_json(json.dumps(document.value))
-    except ValidationError as error:
-        raise _explained(error, document) from None
+    sections = sections_of(document)
     if sections.suite in RESERVED:
         raise document.where(("suite",)).error(f"{sections.suite!r} is a reserved name. Expected another")
     top = document.where(("data",), key=True)
@@ -104,19 +75,15 @@ def from_document(document: Document, file: Path) -> Suite:
             ),
         ]
     )
-    variant = next((str(s.value) for s in base if s.path == ("model", "variant")), "")
-    matrix = sections.matrix.model_dump() if sections.matrix else {}
-    found = cells(document, matrix, sanitised(variant) or "base")
-    found = relabelled(found, sections.labels or {}, document)
     scales: dict[str, tuple[Setting, ...]] = {}
-    scale_seeds: dict[str, tuple[int, ...]] = {}
-    for name, content in (sections.scales or {}).items():
-        if "seeds" in content:
-            scale_seeds[name] = _scale_seeds(document, name, content)
-        settings = flatten(document, ("scales", name), {k: v for k, v in content.items() if k != "seeds"})
+    for name, content in sections.scales.items():
+        settings = flatten(document, ("scales", name), content.settings)
         scales[name] = anchored(distinct(settings), file.parent)
+    variant = next((str(s.value) for s in base if s.path == ("model", "variant")), "")
+    reader = _Arms(document, file, sections, sanitised(variant) or "base", sections.metrics)
+    found = reader.cells((), sections)
     try:
-        baseline = _baseline(document, sections.baseline, found)
+        whole = {key: reader.read(key, (), sections, found) for key in FIELDS}
     except UsageError:
         for cell in found:  # a misspelt key of the matrix misses the baseline too: it is the cause, so it is told first
             resolve([*base, *next(iter(scales.values()), ()), *cell.settings], top)
@@ -126,72 +93,104 @@ def from_document(document: Document, file: Path) -> Suite:
         question=" ".join(sections.question.split()),
         file=file,
         base=anchored(base, file.parent),
-        cells=tuple(Cell(anchored(cell.settings, file.parent), cell.label) for cell in found),
-        seeds=_seeds(document, ("seeds",), sections.seeds),
         scales=scales,
-        scale_seeds=scale_seeds,
         metrics=tuple(sections.metrics) if sections.metrics else None,
         metrics_at=tuple(document.where(("metrics", i)) for i in range(len(sections.metrics or ()))),
-        baseline=baseline,
-        claims=_claims(document, sections, found),
         top=document.where(()),
+        own={name: reader.own(name, content) for name, content in sections.scales.items()},
+        cells=found,
+        **whole,
     )
 
 
-def _explained(error: ValidationError, document: Document) -> UsageError:
-    # a union reports each of its members: the one that went deepest into the value is what was meant
-    first = max(error.errors(), key=lambda e: (e["type"] == "extra_forbidden", len(e["loc"])))
-    place: list[str | int] = []
-    value = document.value
-    for part in first["loc"]:  # a union also puts the names of its members into `loc`: follow the document instead
-        inside = isinstance(part, int) and part < len(value) if isinstance(value, list) else part in _keys(value)
-        if not inside:
-            continue
-        value = value[part]
-        place.append(part)
-    if first["type"] in ("missing", "extra_forbidden") and (not place or place[-1] != first["loc"][-1]):
-        place.append(first["loc"][-1])
-    name = ".".join(str(part) for part in place)
-    if first["loc"][-1] == "[key]":
-        text = f"there is no scale {place[-1]!r}. {did_you_mean(str(place[-1]), SCALES)}"
-        return document.where(tuple(place), key=True).error(text)
-    text = explain(first, name or "the suite", known_keys(SuiteSections, place[:-1]))
-    if first["type"] == "string_pattern_mismatch":
-        text = f"{name} cannot be {first['input']!r}. Expected small letters, digits and . _ - (64 at most)"
-    return document.where(tuple(place), key=first["type"] == "extra_forbidden").error(text)
+@dataclass(frozen=True)
+class _Arms:
+    """Reads what is compared and asked, at the top of a suite or in a scale."""
+
+    document: Document
+    file: Path
+    outer: Arms
+    fallback: str  # label of a suite's only cell
+    metrics: Sequence[str] | None
+
+    def cells(self, at: Path_, given: Arms) -> tuple[Cell, ...]:
+        matrix = given.matrix.model_dump() if given.matrix else {}
+        found = cells(self.document, matrix, self.fallback, at)
+        found = relabelled(found, given.labels or {}, self.document, at)
+        return tuple(Cell(anchored(cell.settings, self.file.parent), cell.label) for cell in found)
+
+    def read(self, key: str, at: Path_, given: Arms, found: tuple[Cell, ...]) -> Any:
+        """What `given`, the section at a path, says under `key` of these cells, as a field of a Suite."""
+        value, place = getattr(given, key), (*at, key)
+        match key:
+            case "baseline":
+                return _baseline(self.document, place, value, found)
+            case "order":
+                return _order(self.document, place, value or (), found)
+            case "seeds":
+                return _seeds(self.document, place, value or 1)
+        return _claims(self.document, place, value or (), found, self.metrics)
+
+    def own(self, name: str, given: Arms) -> dict[str, Any]:
+        """The fields that a scale has of its own. With its own matrix, what the suite asks is asked of its cells."""
+        at = ("scales", name)
+        if given.matrix is None and given.labels is not None:
+            raise self.document.where((*at, "labels"), key=True).error("labels without a matrix. Expected both")
+        found = self.cells(at, given) if given.matrix else self.cells((), self.outer)
+        fields: dict[str, Any] = {"cells": found}
+        for key in FIELDS:
+            if getattr(given, key) is not None:
+                fields[key] = self.read(key, at, given, found)
+            elif given.matrix and key != "seeds":
+                try:
+                    fields[key] = self.read(key, (), self.outer, found)
+                except UsageError as error:
+                    hint = f"The scale {name!r} has a matrix of its own: give it `{key}` of its own too"
+                    raise UsageError(f"{error}. {hint}") from None
+        return fields
 
 
-def _keys(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, dict) else ()
+def _claims(
+    document: Document, at: Path_, given: Sequence[Any], found: tuple[Cell, ...], metrics: Sequence[str] | None
+) -> tuple[dict[str, Any], ...]:
+    if not given:
+        return ()
+    from harness.suite.claims import resolved  # looks metrics up, which a suite without claims need not wait for
+
+    return resolved(document, given, found, metrics, at)
 
 
-def _seeds(document: Document, at: tuple[str, ...], given: int | list[int]) -> tuple[int, ...]:
+def _seeds(document: Document, at: Path_, given: int | list[int]) -> tuple[int, ...]:
     seeds = tuple(range(given)) if isinstance(given, int) else tuple(given)
     if len(set(seeds)) < len(seeds):
         raise document.where(at).error("a seed is there twice. Expected each once")
     return seeds
 
 
-def _scale_seeds(document: Document, name: str, content: Mapping[str, Any]) -> tuple[int, ...]:
-    given = content["seeds"]
-    numbers = given if isinstance(given, list) else [given]
-    whole = bool(numbers) and all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**31 for n in numbers)
-    if not whole or (isinstance(given, int) and not 1 <= given <= 1000) or len(numbers) > 1000:
-        at = document.where(("scales", name, "seeds"))
-        raise at.error(f"seeds cannot be {given!r}. Expected a number from 1 to 1000, or a list of seeds")
-    return _seeds(document, ("scales", name, "seeds"), given)
+def _order(
+    document: Document, at: Path_, given: Sequence[Sequence[str]], found: tuple[Cell, ...]
+) -> tuple[tuple[str, ...], ...]:
+    labels, seen = [cell.label for cell in found], set[str]()
+    for i, group in enumerate(given):
+        for j, label in enumerate(group):
+            if label not in labels:
+                raise document.where((*at, i, j)).error(f"no cell is labelled {label!r}. {did_you_mean(label, labels)}")
+            if label in seen:
+                raise document.where((*at, i, j)).error(f"{label!r} is there twice. Expected each label once")
+            seen.add(label)
+    return tuple(tuple(group) for group in given)
 
 
-def _baseline(document: Document, given: str | dict[str, Any] | None, found: tuple[Cell, ...]) -> str | None:
+def _baseline(document: Document, at: Path_, given: str | dict[str, Any] | None, found: tuple[Cell, ...]) -> str | None:
     """The label of the baseline; the first cell's when the suite names none and has several."""
     labels = [cell.label for cell in found]
     if given is None:
         return labels[0] if len(labels) > 1 else None
     if isinstance(given, str):
         if given not in labels:
-            raise document.where(("baseline",)).error(f"no cell is labelled {given!r}. {did_you_mean(given, labels)}")
+            raise document.where(at).error(f"no cell is labelled {given!r}. {did_you_mean(given, labels)}")
         return given
-    wanted = Cell(distinct(flatten(document, ("baseline",), given)))
+    wanted = Cell(distinct(flatten(document, at, given)))
     axes = {key for cell in found for key in cell.values}
     for setting in wanted.settings:
         if setting.dotted not in axes:
@@ -200,15 +199,7 @@ def _baseline(document: Document, given: str | dict[str, Any] | None, found: tup
     for cell in found:
         if cell.identity == identity:
             return cell.label
-    raise document.where(("baseline",)).error(f"no cell has these settings. Expected one of: {', '.join(labels[:40])}")
-
-
-def _claims(document: Document, sections: SuiteSections, found: tuple[Cell, ...]) -> tuple[dict[str, Any], ...]:
-    if not sections.claims:
-        return ()
-    from harness.suite.claims import resolved  # metrics are looked up, which a suite without claims need not wait for
-
-    return resolved(document, sections.claims, found, sections.metrics)
+    raise document.where(at).error(f"no cell has these settings. Expected one of: {', '.join(labels[:40])}")
 
 
 def known_suites() -> dict[str, Path]:

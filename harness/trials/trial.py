@@ -82,8 +82,9 @@ def trials(
     """
     for other in suite.scales if not overrides else ():
         if other != scale:
-            for cell in suite.cells:
+            for cell in suite.at(other).cells:
                 resolve(layers(suite, cell, other, ()), suite.top)
+    suite = suite.at(scale)
     chosen = _metrics(suite)
     for setting in overrides:
         if setting.dotted in suite.axes:
@@ -94,12 +95,17 @@ def trials(
         _buildable(spec, cell.settings[0].where.error if cell.settings else suite.top.error)
         specs.append((cell, spec, choose_compute(spec, device, threads)))
     hashes, found = Hashes(), []
-    for seed in _seeds(suite, scale, seeds):
+    for seed in _seeds(suite.seeds, seeds):
         for cell, spec, compute in specs:
             data, pair = resolved_pair(spec.data, first_pair + seed)
             shown = spec.model_copy(update={"data": data})
             found.append(_trial(suite, scale, cell, seed, pair, shown, compute, chosen, hashes))
     return found
+
+
+def in_order(trials: Sequence[Trial], suite: Suite) -> list[Trial]:
+    """The trials as they are to be run: the groups of the suite's `order`, seed by seed within each."""
+    return sorted(trials, key=lambda trial: suite.rank(trial.label))
 
 
 def matching(trials: Sequence[Trial], only: str | None) -> list[Trial]:
@@ -115,8 +121,7 @@ def matching(trials: Sequence[Trial], only: str | None) -> list[Trial]:
     return found
 
 
-def _seeds(suite: Suite, scale: str, wanted: int | None) -> tuple[int, ...]:
-    seeds = suite.scale_seeds.get(scale, suite.seeds)
+def _seeds(seeds: tuple[int, ...], wanted: int | None) -> tuple[int, ...]:
     if wanted is None:
         return seeds
     more = range(max(seeds) + 1, max(seeds) + 1 + max(0, wanted - len(seeds)))
