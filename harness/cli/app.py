@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -135,7 +137,9 @@ def run(
     loaded = loaded.at(chosen)
     overrides = from_options(set_ or [])
     place = choose_device(device.value)
-    everything = trials(loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place)
+    everything = trials(
+        loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place, folder_of=_readable(out)
+    )
     todo = matching(in_order(everything, loaded), only)
     ledger = Ledger(inside(out, loaded.name))
     terminal.say(f"{loaded.name}: {loaded.question}")
@@ -170,6 +174,24 @@ def run(
             f"{len(failed) + missing} of {len(todo)} trials did not finish. Logs: {ledger.folder}/trials/*/log.txt; "
             "--retry-failed runs them again"
         )
+
+
+def _readable(root: Path) -> Callable[[str], str]:
+    """What brings a `data.source` of aligned pictures of any format into EXR, once each."""
+
+    @functools.cache
+    def folder_of(source: str) -> str:
+        from harness.cli.bar import bar
+        from harness.photos.ready import ready
+        from harness.terminal import say
+
+        with bar() as progress:
+            folder = ready(source, root / "data", progress)
+        if folder != source:
+            say(f"{source}: pictures taken as they are, with approximate mattes where they have no alpha: {folder}")
+        return folder
+
+    return folder_of
 
 
 def _execute(

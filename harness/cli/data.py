@@ -84,20 +84,29 @@ def check(
     """Read every image of a folder and name the bad ones. Exit code 1 when there are any."""
     from harness import terminal
     from harness.data.faceset import check_folder
+    from harness.photos.advice import advice
 
     _folder(folder)
-    found = check_folder(folder, progress=terminal.Counter())
+    hints = advice(folder)
+    try:
+        found = check_folder(folder, progress=terminal.Counter())
+    except UsageError as error:
+        raise UsageError(". ".join([str(error), *hints])) from None
     bad = [{"file": file, "reason": reason} for file, reason in found.bad]
     notes = [{"file": file, "note": note} for file, note in found.notes]
     if json:
         content = {"good": found.good, "bad": bad, "notes": notes, "sizes": found.sizes, "synthetic": found.synthetic}
-        terminal.as_json({"folder": str(folder), "ok": found.ok, **content})
+        terminal.as_json({"folder": str(folder), "ok": found.ok, **content, "to_import": hints})
     else:
         for row in bad:
             print(f"{terminal.cell(row['file'])}: {terminal.cell(row['reason'])}")
         for note in sorted({row["note"] for row in notes}):
             print(f"note: {terminal.cell(note)} ({sum(row['note'] == note for row in notes)} files)")
+        for hint in hints:
+            print(terminal.cell(hint))
         print("good: " + ", ".join(f"{count} in {group}" for group, count in found.good.items()))
+    if hints and not bad and not all(found.good.values()):
+        raise CheckFailed(f"{folder}: no readable EXR of both people yet. Import the pictures named above")
     if not found.ok:
         raise CheckFailed(f"{folder}: {len(bad)} files are not usable. Expected readable images of both people")
 
@@ -116,5 +125,7 @@ def preview(
 
 
 def _folder(folder: Path) -> None:
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file. Expected a folder with src/ and dst/")
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}. Expected one with src/ and dst/")

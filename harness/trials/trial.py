@@ -72,11 +72,12 @@ def trials(
     first_pair: int = 0,
     device: str = "cpu",
     threads: int = 1,
+    folder_of: Callable[[str], str] = str,
 ) -> list[Trial]:
     """The trials of a suite at a scale, seed by seed over all cells, so that an early look compares all variants.
 
     Random people: the replicate of seed s shows pair `first_pair` + s. `device` (cpu or cuda) and `threads` (of each
-    trial, on a CPU) are what will compute them.
+    trial, on a CPU) are what will compute them. `folder_of`: the folder of faces behind a `data.source` of one's own.
     All scales are checked, so that a mistake in a larger one is found on the small machine. UsageError when something
     is wrong.
     """
@@ -92,6 +93,9 @@ def trials(
     specs = []
     for cell in suite.cells:
         spec = settled(resolve(layers(suite, cell, scale, tuple(overrides)), suite.top))
+        if spec.data.source != "builtin":
+            own = spec.data.model_copy(update={"source": folder_of(spec.data.source)})
+            spec = spec.model_copy(update={"data": own})
         _buildable(spec, cell.settings[0].where.error if cell.settings else suite.top.error)
         specs.append((cell, spec, choose_compute(spec, device, threads)))
     hashes, found = Hashes(), []
