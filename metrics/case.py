@@ -14,6 +14,7 @@ from metrics.info import MetricInfo
 
 PEOPLE = ("src", "dst")
 DIRECTIONS = ("src->dst", "dst->src")  # driver -> target; two-direction values come in this order
+LOST = 0.1  # share of undefined values from which on their mean is undefined
 NEEDS = frozenset({"truth", "latent", "model", "regressor", "embedder", "renderer"})
 
 T = TypeVar("T")
@@ -163,6 +164,15 @@ class Case:
             decode_mapped=None,
             mix=None,
         )
+
+
+def mean_of(values: np.ndarray) -> float:
+    """Mean of the values that are defined; NaN when more than a tenth is not.
+
+    What is undefined is rarely undefined by chance (the worst pictures are), so nothing is averaged over what is left.
+    """
+    undefined = np.isnan(values)
+    return float(values[~undefined].mean()) if len(values) and undefined.mean() <= LOST else float("nan")
 
 
 def as_values(values: Any) -> np.ndarray:

@@ -6,17 +6,17 @@ decoder. All images (B, 3, H, W) display-encoded in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, Case, Evaluator, as_values, driver_of, target_of
+from metrics.case import DIRECTIONS, LOST, Case, Evaluator, as_values, driver_of, target_of
 from metrics.info import MetricInfo
 
 CODE_VALUE = 1 / 255  # differences below one 8-bit code value are noise
-RELATIVE_FLOOR = 0.1  # the leak gap's denominator must be at least this share of d(d, x)
+RELATIVE_MARGIN = 0.1  # a reconstruction must beat the copy and the mean picture by this share of their error
 
 
 class Transfer(NamedTuple):
@@ -59,18 +59,64 @@ def masked_l1(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
     return ((a - b).abs() * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)
 
 
-def leak_gap(swap: Tensor, driver: Tensor, truth: Tensor, own: Tensor, mask: Tensor) -> Tensor:
-    """(B,) `(d(y,x) - d(r,x)) / (d(d,x) - d(r,x))` with masked L1 as d and `own` = r.
+class Gap(NamedTuple):
+    """`value`: NaN where it is undefined, and `reason` then says why."""
 
-    0: the swap is as good as the target's own reconstruction at that pose; 1: no better than copying the driver.
-    NaN where the denominator is under the noise floor: less than one code value, or less than a tenth of d(d, x)
-    (a reconstruction about as wrong as a copy says nothing about leakage).
+    value: float
+    reason: str = ""
+
+
+def leak_gap(swap: np.ndarray, own: np.ndarray, copy: np.ndarray, mean_face: np.ndarray) -> Gap:
+    """`(d(y, x) - d(r, x)) / (d(d, x) - d(r, x))`, each d the mean over the pictures of a replicate.
+
+    Takes the errors (N,) to the truth of the swap, of the target's own reconstruction of it, of the copied driver and
+    of the target's mean picture. 0: the swap is as good as the own reconstruction; 1: no better than copying.
+    A ratio of means, because a mean of ratios rests on the pictures that are left. Undefined where more than a tenth
+    of the pictures is reconstructed hardly better than a copy would be (by a tenth of its error, or one code value),
+    and where the reconstructions are hardly better than the mean picture: a collapsed model has nothing to leak into.
     """
-    own_error = masked_l1(own, truth, mask)
-    copy_error = masked_l1(driver, truth, mask)
-    room = copy_error - own_error
-    gap = (masked_l1(swap, truth, mask) - own_error) / room
-    return gap.masked_fill(~(room > (RELATIVE_FLOOR * copy_error).clamp_min(CODE_VALUE)), float("nan"))
+    if mean_face.mean() - own.mean() <= RELATIVE_MARGIN * mean_face.mean():
+        return Gap(np.nan, "the reconstructions are hardly better than the target's mean picture")
+    lost = copy - own <= np.maximum(RELATIVE_MARGIN * copy, CODE_VALUE)
+    if lost.mean() > LOST:
+        return Gap(np.nan, f"{lost.sum()} of {len(lost)} pictures are reconstructed hardly better than by a copy")
+    return Gap(float((swap.mean() - own.mean()) / (copy.mean() - own.mean())))
+
+
+class Errors(NamedTuple):
+    """Masked L1 to the exact truth (2M,), both directions: of the swap, and of what a leak gap compares it with."""
+
+    swap: np.ndarray
+    own: np.ndarray
+    copy: np.ndarray
+    mean_face: np.ndarray
+
+    @property
+    def gap(self) -> Gap:
+        return leak_gap(*self)
+
+
+def errors(case: Case, swap: Mapping[str, Tensor] | None = None) -> Errors:
+    """The errors of a case with ground truth; `swap` in place of its own swaps."""
+
+    def distance(pictures: Callable[[str], Tensor]) -> np.ndarray:
+        return case.both(lambda way: masked_l1(pictures(way).expand_as(case.truth(way)), case.truth(way), mask[way]))
+
+    def mean_face(way: str) -> Tensor:
+        return case.images[target_of(way)].mean(0, keepdim=True)
+
+    mask = {way: swap_mask(case.alpha[driver_of(way)], case.alpha[target_of(way)]) for way in DIRECTIONS}
+    shown = case.swap if swap is None else swap
+    return Errors(
+        swap=distance(shown.__getitem__),
+        own=distance(lambda way: case.rec[target_of(way)]),
+        copy=case.remember("copy_error", lambda: distance(lambda way: case.images[driver_of(way)]), fixed=True),
+        mean_face=case.remember(
+            "mean_face_error",
+            lambda: distance(lambda way: case.images[target_of(way)].mean(0, keepdim=True)),
+            fixed=True,
+        ),
+    )
 
 
 def _note_undefined(case: Case, name: str, values: np.ndarray, reason: str) -> None:
@@ -80,29 +126,24 @@ def _note_undefined(case: Case, name: str, values: np.ndarray, reason: str) -> N
 
 
 def _pixels(case: Case) -> Iterator[tuple[str, np.ndarray]]:
-    moved, gaps, errors, own_errors = {}, {}, {}, {}
+    moved = {}
     for way in DIRECTIONS:
-        driver, truth, own = case.images[driver_of(way)], case.truth(way), case.rec[target_of(way)]
+        driver, truth = case.images[driver_of(way)], case.truth(way)
         mask = swap_mask(case.alpha[driver_of(way)], case.alpha[target_of(way)])
         moved[way] = transfer(case.swap[way], driver, truth, mask, floor=CODE_VALUE)
-        gaps[way] = leak_gap(case.swap[way], driver, truth, own, mask)
-        errors[way] = masked_l1(case.swap[way], truth, mask)
-        own_errors[way] = masked_l1(own, truth, mask)
     along = case.both(lambda way: moved[way].along)
     _note_undefined(case, "identity_transfer", along, "driver and truth look alike (under one code value)")
     yield "identity_transfer", along
     yield "off_axis", case.both(lambda way: moved[way].off_axis)
-    gap = case.both(gaps.__getitem__)
-    _note_undefined(
-        case, "leak_gap", gap, "the reconstruction is hardly better than a copy (denominator under the noise floor)"
-    )
-    yield "leak_gap", gap
-    error = case.both(errors.__getitem__)
-    yield "swap_error", error
-    own_error = case.both(own_errors.__getitem__)
-    ratio = np.divide(error, own_error, out=np.full_like(error, np.nan), where=own_error > 0.1 * CODE_VALUE)
-    _note_undefined(case, "swap_ratio", ratio, "the reconstruction is exact, a ratio to its error has no meaning")
-    yield "swap_ratio", ratio
+    found = errors(case)
+    if found.gap.reason:
+        case.note("leak_gap", found.gap.reason)
+    yield "leak_gap", np.array([found.gap.value])
+    yield "swap_error", found.swap
+    exact = found.own.mean() <= 0.1 * CODE_VALUE
+    if exact:
+        case.note("swap_ratio", "the reconstruction is exact, a ratio to its error has no meaning")
+    yield "swap_ratio", np.array([np.nan if exact else found.swap.mean() / found.own.mean()])
 
 
 def _cycle(case: Case) -> Iterator[tuple[str, np.ndarray]]:
@@ -154,11 +195,12 @@ EVALUATORS = {
                 "lower",
                 "",
                 0.0,
-                "0: as good as the target's own reconstruction at the same pose; 1: no better than copying",
+                "0 = as good as the target's own reconstruction at that pose, 1 = no better than a copy of the driver",
                 title="Leak gap",
                 decimals=3,
                 ladder="blend",
                 ends=(1.0, 0.0),
+                controls={"mean_face": None, "poor_reconstruction": None, "ghost": (0.45, 0.55)},
             ),
             MetricInfo(
                 "swap_error",
@@ -176,7 +218,7 @@ EVALUATORS = {
                 "lower",
                 "×",
                 1.0,
-                "error of the swap over the error of the target's own reconstruction at the same pose",
+                "mean error of the swaps over the mean error of the target's own reconstructions at the same poses",
                 title="Swap / reconstruction error",
                 decimals=2,
                 ladder="blend_soft",

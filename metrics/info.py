@@ -5,7 +5,8 @@ Imports nothing heavy, so that what only names numbers starts fast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Direction = Literal["higher", "lower", "none"]
@@ -19,8 +20,9 @@ class MetricInfo:
     (a share, a cosine, the range of display values). `ideal` is the value of a perfect system, None when no such value
     exists. `ladder` names the family of references of `metrics.ladder` on which the metric must be monotone ("" for
     none); `ends` are the values it must show at the bad and at the good end of that ladder (None: no exact value is
-    known there). `title` is the name that people read (made from `name` when empty); `decimals` is how many are
-    written (None: three significant digits).
+    known there). `controls` names single references (`metrics.references.CONTROLS`) and the range in which the value
+    must lie there, None where it must be undefined. `title` is the name that people read (made from `name` when
+    empty); `decimals` is how many are written (None: three significant digits).
     """
 
     name: str
@@ -30,6 +32,7 @@ class MetricInfo:
     description: str
     ladder: str = ""
     ends: tuple[float | None, float | None] = (None, None)
+    controls: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)
     title: str = ""
     decimals: int | None = None
 

@@ -1,23 +1,37 @@
-"""References with known answers, and the check that every metric answers them rightly on the data at hand.
+"""Whether every metric answers references with known answers rightly on the data at hand.
 
 A ladder is a family of cases from bad to good: the copy blended into the truth, the collapsed model into the oracle, a
 blurred oracle made sharp, an injected grid made faint, wrong poses made right, a leak taken out of a latent. A metric
-that is not monotone along its ladder, or misses the known values at its ends, is invalid on this data.
+that is not monotone along its ladder, or misses the known values at its ends, is invalid on this data. So is one that
+is fooled by a control: a single reference (`metrics.references.CONTROLS`) on which its value is known to lie in a
+range, or to be undefined.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, driver_of, target_of
+from metrics.case import Case, Evaluator, mean_of
 from metrics.info import MetricInfo
-from metrics.lattice import LEVELS, blur, inject_grid
+from metrics.lattice import LEVELS
+from metrics.references import (
+    CONTROLS,
+    blend_case,
+    blurred_case,
+    blurring_copier,
+    collapse_case,
+    factor_leak,
+    grid_case,
+    latent_case,
+    linear_decoder,
+    soft_blend_case,
+    wrong_pose_case,
+)
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SIGMAS = (4.0, 2.0, 1.0, 0.5, 0.0)  # pixels
@@ -28,120 +42,41 @@ END_SLACK = 0.1  # of the span: how far an end may be from its known value
 OTHER_PEOPLE = ("crowd", "distractors")  # features that do not depend on the evaluation pictures
 
 
-def copy_case(case: Case) -> Case:
-    """The swapper that returns its input: perfect pose, no identity. Its reconstructions are exact."""
-    return case.with_outputs({way: case.images[driver_of(way)] for way in DIRECTIONS}, case.images)
+Key = tuple[str, float]  # of a reference: (name of a control, 0), or (label of a ladder, rung)
 
 
-def oracle_case(case: Case) -> Case:
-    """The exact swap. Raises ValueError when the case has no ground truth."""
-    return case.with_outputs({way: case.truth(way) for way in DIRECTIONS}, case.images)
+@dataclass(frozen=True)
+class Ladder:
+    """A family of references from bad to good. `same`: the rungs that are a control, made and read only once."""
+
+    label: str
+    rungs: tuple[float, ...]
+    make: Callable[[Case, float], Case]  # of a rung
+    same: Mapping[float, str] = field(default_factory=dict)
+
+    def key(self, rung: float) -> Key:
+        """What the reference of a rung is called."""
+        return (self.same[rung], 0.0) if rung in self.same else (self.label, rung)
 
 
-def mean_face_case(case: Case) -> Case:
-    """The collapsed model: always the person's mean picture, whatever goes in."""
-    mean = {person: case.images[person].mean(0, keepdim=True) for person in PEOPLE}
-
-    def paint(person: str, count: int) -> Tensor:
-        return mean[person].expand(count, -1, -1, -1)
-
-    return case.with_outputs(
-        {way: paint(target_of(way), len(case.images[driver_of(way)])) for way in DIRECTIONS},
-        {person: paint(person, len(case.images[person])) for person in PEOPLE},
-    )
+def _grid(level: int, case: Case, rms: float) -> Case:
+    return grid_case(case, level, rms)
 
 
-def blend_case(case: Case, share: float) -> Case:
-    """A swap that went `share` of the way from the driver (0) to the truth (1). Needs ground truth."""
-    swap = {way: torch.lerp(case.images[driver_of(way)], case.truth(way), share) for way in DIRECTIONS}
-    return case.with_outputs(swap, case.images)
-
-
-def collapse_case(case: Case, share: float) -> Case:
-    """From the mean face (0) to the oracle (1). Needs ground truth."""
-    mean = mean_face_case(case)
-    swap = {way: torch.lerp(mean.swap[way], case.truth(way), share) for way in DIRECTIONS}
-    return case.with_outputs(swap, case.images)
-
-
-def blurred_case(case: Case, sigma: float) -> Case:
-    """The oracle and the exact reconstructions, blurred by a Gaussian of `sigma` pixels. Needs ground truth."""
-    swap = {way: blur(case.truth(way), sigma) for way in DIRECTIONS}
-    return case.with_outputs(swap, {person: blur(case.images[person], sigma) for person in PEOPLE})
-
-
-def grid_case(case: Case, level: int, rms: float) -> Case:
-    """The oracle with a grid of known level and rms (fraction of the range) on every picture. Needs ground truth."""
-    swap = {way: inject_grid(case.truth(way), level, rms) for way in DIRECTIONS}
-    return case.with_outputs(swap, {person: inject_grid(case.images[person], level, rms) for person in PEOPLE})
-
-
-def wrong_pose_case(case: Case, share: float) -> Case:
-    """The oracle, but with the given share of pictures showing another pose of the set. Needs ground truth."""
-    order = torch.arange(case.count)
-    wrong = round(share * case.count)
-    order[:wrong] = (order[:wrong] + case.count // 2) % case.count
-    swap = {way: case.truth(way)[order] for way in DIRECTIONS}
-    return case.with_outputs(swap, {person: case.images[person][order] for person in PEOPLE})
-
-
-def latent_case(case: Case, strength: float, seed: int = 0) -> Case:
-    """Latents (M, 16, 3, 3) of a known leak: a pose part common to both persons, +-strength times the identity's."""
-    generator = torch.Generator().manual_seed(seed)
-    pose = torch.randn(case.count, 16, 3, 3, generator=generator)
-    identity = torch.randn(16, 3, 3, generator=generator)
-    identity = identity * (identity.numel() ** 0.5 / identity.norm())
-    made = replace(oracle_case(case), mu={"src": pose + strength * identity, "dst": pose - strength * identity})
-    made.logvar = {person: torch.zeros_like(pose) for person in PEOPLE}
-    return made
-
-
-def _soft_blend(case: Case, share: float) -> Case:
-    made = blend_case(case, share)
-    return case.with_outputs(made.swap, {person: blur(case.images[person], 1.0) for person in PEOPLE})
-
-
-def _blurring_copier(case: Case, sigma: float) -> Case:
-    return replace(copy_case(case), encode=lambda images: images, decode=lambda z, person: blur(z, sigma))
-
-
-def _factor_leak(case: Case, strength: float) -> Case:
-    """An encoder whose latents (N, 64) are unit noise plus a random mix of the crowd's standardised factors."""
-    made = oracle_case(case)
-    if case.crowd is None:
-        return made
-    factors = case.remember("crowd", case.crowd, fixed=True)[1].float().cpu()
-    factors = (factors - factors.mean(0)) / factors.std(0).clamp_min(1e-6)
-    generator = torch.Generator().manual_seed(0)
-    mix = torch.randn(factors.shape[1], 64, generator=generator)
-    noise = torch.randn(len(factors), 64, generator=generator)
-    return replace(made, encode=lambda images: strength * factors @ mix + noise, decode=lambda z, person: z)
-
-
-def _linear_decoder(case: Case, scale: float) -> Case:
-    made = replace(oracle_case(case), mu=dict(case.images), encode=lambda images: images)
-    made.decode = lambda z, person: 0.5 + scale * z
-    return made
-
-
-# From bad to good: the label and strength of each rung, and the case that it makes.
-LADDERS: dict[str, tuple[str, tuple[float, ...], Callable[[Case, float], Case]]] = {
-    "blend": ("share of the truth", SHARES, blend_case),
-    "blend_soft": ("share of the truth, blurred reconstruction", SHARES, _soft_blend),
-    "collapse": ("share of the truth over the mean face", SHARES, collapse_case),
-    "blur": ("blur in px", SIGMAS, blurred_case),
-    "rec_blur": ("blur in px", SIGMAS, blurred_case),
-    "pose": ("share of wrong poses", SHARES[::-1], wrong_pose_case),
-    "latent": ("identity over pose in the latent", LEAKS, latent_case),
-    "factors": ("identity factors over noise in the latent", (30.0, 3.0, 0.3, 0.1, 0.0), _factor_leak),
-    "path": ("scale of a linear decoder", (2.0, 1.0, 0.5, 0.25, 0.0), _linear_decoder),
-    "cycle": ("blur in px of a copier", SIGMAS, _blurring_copier),
+EXACT = {0.0: "oracle"}
+LADDERS: dict[str, Ladder] = {
+    "blend": Ladder("share of the truth", SHARES, blend_case, {0.0: "copy", 0.5: "ghost", 1.0: "oracle"}),
+    "blend_soft": Ladder("share of the truth, blurred reconstruction", SHARES, soft_blend_case),
+    "collapse": Ladder("share of the truth over the mean face", SHARES, collapse_case, {1.0: "oracle"}),
+    "blur": Ladder("blur in px", SIGMAS, blurred_case, EXACT),
+    "rec_blur": Ladder("blur in px", SIGMAS, blurred_case, EXACT),
+    "pose": Ladder("share of wrong poses", SHARES[::-1], wrong_pose_case, {1.0: "other_pose", **EXACT}),
+    "latent": Ladder("identity over pose in the latent", LEAKS, latent_case),
+    "factors": Ladder("identity factors over noise in the latent", (30.0, 3.0, 0.3, 0.1, 0.0), factor_leak),
+    "path": Ladder("scale of a linear decoder", (2.0, 1.0, 0.5, 0.25, 0.0), linear_decoder),
+    "cycle": Ladder("blur in px of a copier", SIGMAS, blurring_copier),
     **{
-        f"grid_{level}": (
-            f"rms of a level-{level} grid",
-            GRIDS,
-            partial(lambda case, rms, level: grid_case(case, level, rms), level=level),
-        )
+        f"grid_{level}": Ladder(f"rms of a level-{level} grid", GRIDS, partial(_grid, level), EXACT)
         for level in range(1, LEVELS + 1)
     },
 }
@@ -159,6 +94,7 @@ class LadderRow:
     monotone: bool | None
     valid: bool | None
     reason: str
+    controls: Mapping[str, float] = field(default_factory=dict)  # values on single references
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -197,59 +133,101 @@ def check(
     limit: int = 32,
     report: Callable[[str], None] = lambda _: None,
 ) -> list[LadderRow]:
-    """Run every metric on its ladder, made from the first `limit` pairs of the case; one row a metric, in order.
+    """Run every metric on its ladder and controls, made from the first `limit` pairs of the case; one row a metric.
 
     `evaluators`: an EVALUATORS mapping (or any evaluators). The case must have ground truth (ValueError otherwise); its
-    regressor and embedder are used, its outputs are not. `limit` bounds the cost; `report` hears which rung is next.
+    regressor and embedder are used, its outputs are not. `limit` bounds the cost; `report` hears which reference is next.
     """
     if not case.matched:
         raise ValueError("needs ground truth: the ladder is made of exact swaps")
     small = _first(case, limit)
     group = list(evaluators.values()) if isinstance(evaluators, Mapping) else list(evaluators)
-    wanted = {info.ladder for evaluator in group for info in evaluator.infos if info.ladder}
-    values: dict[str, list[float]] = {}
-    invalid: dict[str, str] = {}
-    absent: dict[str, str] = {}
-    # Ladders under two names that are made alike (blur, rec_blur) are climbed once.
-    alike: dict[tuple[object, ...], set[str]] = {}
-    for ladder in LADDERS:
-        if ladder in wanted:
-            alike.setdefault(LADDERS[ladder][1:], set()).add(ladder)
-    for (rungs, make), names in zip([LADDERS[min(names)][1:] for names in alike.values()], alike.values(), strict=True):
-        for rung in rungs:
-            made = make(small, rung)
-            for evaluator in group:
-                judged = {info.name for info in evaluator.infos if info.ladder in names}
-                if not judged:
-                    continue
-                if evaluator.missing(made):
-                    absent.update(dict.fromkeys(judged, f"needs {', '.join(evaluator.missing(made))}"))
-                    continue
-                report(f"ladder {min(names)} at {rung:g}")
-                for name, found in evaluator.run(made):
-                    if name in judged:
-                        values.setdefault(name, []).append(_mean(found))
-            invalid.update(made.invalid)
-            absent.update({n: why for n, why in made.notes.items() if n in values and np.isnan(values[n]).all()})
-    return [_row(info, values, invalid, absent) for evaluator in group for info in evaluator.infos]
+    readings = Readings()
+    for key, (make, names) in _plan([info for evaluator in group for info in evaluator.infos]).items():
+        report(f"reference {key[0]}" + (f" at {key[1]:g}" if key[1] else ""))
+        readings.take(key, make(small), names, group)
+    return [_row(info, readings) for evaluator in group for info in evaluator.infos]
 
 
-def _row(
-    info: MetricInfo, values: Mapping[str, list[float]], invalid: Mapping[str, str], absent: Mapping[str, str]
-) -> LadderRow:
-    if not info.ladder:
-        return LadderRow(info.name, "", (), (), info.ends, None, None, "has no ladder: a floor, a footnote or a rate")
-    if info.ladder not in LADDERS:
-        raise ValueError(f"metric {info.name!r} names ladder {info.ladder!r}; there are: {', '.join(LADDERS)}")
-    rungs = LADDERS[info.ladder][1]
-    if info.name in absent:
-        return LadderRow(info.name, info.ladder, (), (), info.ends, None, None, absent[info.name])
-    row = judge(info, rungs, tuple(values[info.name]))
-    return replace(row, valid=False, reason=invalid[info.name]) if info.name in invalid else row
+def _plan(infos: Iterable[MetricInfo]) -> dict[Key, tuple[Callable[[Case], Case], set[str]]]:
+    """Every reference that is needed, once: how it is made, and the metrics that are read there."""
+    plan: dict[Key, tuple[Callable[[Case], Case], set[str]]] = {}
+    for info in infos:
+        if info.ladder and info.ladder not in LADDERS:
+            raise ValueError(f"metric {info.name!r} names ladder {info.ladder!r}; there are: {', '.join(LADDERS)}")
+        if unknown := [name for name in info.controls if name not in CONTROLS]:
+            raise ValueError(f"metric {info.name!r} names control {unknown[0]!r}; there are: {', '.join(CONTROLS)}")
+        made = {_key(name): CONTROLS[name] for name in info.controls}
+        if info.ladder:
+            ladder = LADDERS[info.ladder]
+            made |= {ladder.key(rung): partial(_rung, ladder, rung) for rung in ladder.rungs}
+        for key, make in made.items():
+            plan.setdefault(key, (make, set()))[1].add(info.name)
+    return plan
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
+def _rung(ladder: Ladder, rung: float, case: Case) -> Case:
+    return ladder.make(case, rung)
+
+
+def _key(control: str) -> Key:
+    return (control, 0.0)
+
+
+class Readings:
+    """What the metrics said on the references. `values`: {reference: {metric: mean}}; why a metric is not judged."""
+
+    def __init__(self) -> None:
+        self.values: dict[Key, dict[str, float]] = {}
+        self.invalid: dict[str, str] = {}
+        self.absent: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
+
+    def take(self, key: Key, made: Case, names: set[str], evaluators: Iterable[Evaluator]) -> None:
+        """Read the metrics `names` on the reference `made`."""
+        found = self.values.setdefault(key, {})
+        for evaluator in evaluators:
+            judged = names & {info.name for info in evaluator.infos}
+            if judged and evaluator.missing(made):
+                self.absent |= dict.fromkeys(judged, f"needs {', '.join(evaluator.missing(made))}")
+            elif judged:
+                found |= {name: mean_of(values) for name, values in evaluator.run(made) if name in judged}
+        self.invalid |= made.invalid
+        self.notes |= made.notes
+
+    def not_judged(self, name: str) -> str:
+        """Why the metric cannot be judged at all: a need that is not met, or undefined wherever it was read."""
+        found = [values[name] for values in self.values.values() if name in values]
+        never = all(map(np.isnan, found)) and name in self.notes
+        return self.absent.get(name) or (self.notes[name] if never else "")
+
+
+def _row(info: MetricInfo, readings: Readings) -> LadderRow:
+    expected, controls = info.ends, {name: readings.values[_key(name)].get(info.name, np.nan) for name in info.controls}
+    if not info.ladder and not controls:
+        return LadderRow(info.name, "", (), (), expected, None, None, "has no ladder: a floor, a footnote or a rate")
+    if why := readings.not_judged(info.name):
+        return LadderRow(info.name, info.ladder, (), (), expected, None, None, why)
+    row = LadderRow(info.name, "", (), (), expected, None, True, "")
+    if info.ladder:
+        ladder = LADDERS[info.ladder]
+        row = judge(info, ladder.rungs, tuple(readings.values[ladder.key(rung)][info.name] for rung in ladder.rungs))
+    reason = "; ".join(filter(None, [row.reason, *fooled(info, controls)]))
+    if info.name in readings.invalid:
+        reason = readings.invalid[info.name]
+    return replace(row, valid=not reason, reason=reason, controls=controls)
+
+
+def fooled(info: MetricInfo, controls: Mapping[str, float]) -> list[str]:
+    """The controls on which a metric does not say what it must, in words."""
+    reasons = []
+    for name, value in controls.items():
+        known = info.controls[name]
+        if known is None and not np.isnan(value):
+            reasons.append(f"{value:.3g} on {name}, where it must be undefined")
+        elif known is not None and not known[0] <= value <= known[1]:
+            reasons.append(f"{value:.3g} on {name}, known to lie between {known[0]:g} and {known[1]:g}")
+    return reasons
 
 
 def _first(case: Case, limit: int) -> Case:

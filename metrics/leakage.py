@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values, driver_of, target_of
-from metrics.identity import leak_gap, swap_mask
+from metrics.identity import errors
 from metrics.info import MetricInfo
 from metrics.probes import cross_entropies, folds_of, principal_components, ridge
 
@@ -151,17 +151,18 @@ def _leakage(case: Case) -> Iterator[tuple[str, np.ndarray]]:
 
 def _mean_shift(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     assert case.mu is not None and case.decode is not None
-    mu, gaps = dict(case.mu), []
-    for way in DIRECTIONS:
-        driver, target = driver_of(way), target_of(way)
-        mask = swap_mask(case.alpha[driver], case.alpha[target])
-        with torch.no_grad():
-            moved = case.decode(without_mean_shift(mu, driver, target), target)
-        pictures = (case.images[driver], case.truth(way), case.rec[target], mask)
-        gaps.append((as_values(leak_gap(case.swap[way], *pictures)), as_values(leak_gap(moved, *pictures))))
-    before, after = (np.concatenate(parts) for parts in zip(*gaps, strict=True))
-    yield "leak_gap_no_shift", after
-    yield "leak_used", before - after
+    mu = dict(case.mu)
+    with torch.no_grad():
+        moved = {
+            way: case.decode(without_mean_shift(mu, driver_of(way), target_of(way)), target_of(way))
+            for way in DIRECTIONS
+        }
+    before, after = errors(case).gap, errors(case, moved).gap
+    for name in ("leak_gap_no_shift", "leak_used"):
+        if before.reason:
+            case.note(name, before.reason)
+    yield "leak_gap_no_shift", np.array([after.value])
+    yield "leak_used", np.array([before.value - after.value])
 
 
 EVALUATORS = {

@@ -3,8 +3,9 @@ import pytest
 import torch
 from metric_faces import faces, matched_case, poses
 
-from metrics.case import DIRECTIONS, driver_of
+from metrics.case import DIRECTIONS, PEOPLE, driver_of
 from metrics.identity import EVALUATORS, leak_gap, swap_mask, transfer
+from metrics.references import mean_face_case
 
 
 def scores(case):
@@ -31,21 +32,21 @@ def test_oracle_transfers_fully_and_leaks_nothing(oracle):
     found = scores(oracle)
     assert found["identity_transfer"] == pytest.approx(np.ones(24), abs=1e-5)
     assert found["off_axis"] == pytest.approx(np.zeros(24), abs=1e-5)
-    assert found["leak_gap"] == pytest.approx(np.zeros(24), abs=1e-6)
+    assert found["leak_gap"] == pytest.approx([0], abs=1e-6)
     assert found["swap_error"].max() == 0
 
 
 def test_copy_transfers_nothing_and_leaks_everything(oracle):
     found = scores(blended(oracle, 0.0))
     assert np.abs(found["identity_transfer"]).max() == 0
-    assert found["leak_gap"] == pytest.approx(np.ones(24))
+    assert found["leak_gap"] == pytest.approx([1])
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_blend_reads_its_own_strength(oracle, share):
     found = scores(blended(oracle, share))
     assert found["identity_transfer"] == pytest.approx(np.full(24, share), abs=1e-5)
-    assert found["leak_gap"] == pytest.approx(np.full(24, 1 - share), abs=1e-5)
+    assert found["leak_gap"] == pytest.approx([1 - share], abs=1e-5)
     assert found["off_axis"].max() < 1e-5
 
 
@@ -71,17 +72,47 @@ def test_transfer_is_undefined_where_driver_and_truth_look_alike(oracle):
     assert "2 of 8" in twin.notes["identity_transfer"]
 
 
-def test_leak_gap_is_undefined_when_the_reconstruction_is_no_better_than_a_copy(oracle):
-    case = oracle.with_outputs(oracle.swap, rec={"src": oracle.images["dst"], "dst": oracle.images["src"]})
-    assert np.isnan(scores(case)["leak_gap"]).all()
-    assert "noise floor" in case.notes["leak_gap"]
+def with_poor_reconstructions(case, pictures):
+    """The case, its reconstructions of the first `pictures` poses replaced by the other person's picture."""
+    poor = {p: case.rec[p].clone() for p in PEOPLE}
+    for person, other in zip(PEOPLE, reversed(PEOPLE), strict=True):
+        poor[person][:pictures] = case.images[other][:pictures]
+    return case.with_outputs(case.swap, rec=poor)
+
+
+def test_leak_gap_is_undefined_when_over_a_tenth_of_the_reconstructions_is_no_better_than_a_copy(oracle):
+    poor = with_poor_reconstructions(oracle, 2)
+    assert np.isnan(scores(poor)["leak_gap"]).all()
+    assert "4 of 24 pictures are reconstructed hardly better than by a copy" in poor.notes["leak_gap"]
+    assert scores(with_poor_reconstructions(oracle, 1))["leak_gap"] == pytest.approx([-1 / 11], abs=0.05)
+
+
+def test_leak_gap_does_not_average_over_the_pictures_that_are_left():
+    """Eleven good reconstructions of 128 once made .131 of a swap that was worse than the copy."""
+    copy, own, swap = np.full(128, 0.0728), np.full(128, 0.0840), np.full(128, 0.0841)
+    own[:11], swap[:11] = 0.010, 0.018
+    gap = leak_gap(swap, own, copy, np.full(128, 0.15))
+    assert np.isnan(gap.value) and "117 of 128" in gap.reason
+
+
+def test_a_collapsed_model_has_no_leak_gap(oracle):
+    collapsed = mean_face_case(oracle)
+    assert np.isnan(scores(collapsed)["leak_gap"]).all()
+    assert "mean picture" in collapsed.notes["leak_gap"]
 
 
 def test_leak_gap_allows_the_swap_the_error_of_the_targets_own_reconstruction():
-    mask = torch.ones(1, 1, 2, 2, dtype=torch.bool)
-    driver, truth = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
-    assert leak_gap(truth - 0.2, driver, truth, truth - 0.2, mask).item() == pytest.approx(0)
-    assert leak_gap(truth - 0.6, driver, truth, truth - 0.2, mask).item() == pytest.approx(0.5)
+    own, copy, mean = np.full(4, 0.2), np.full(4, 1.0), np.full(4, 0.9)
+    assert leak_gap(np.full(4, 0.2), own, copy, mean).value == pytest.approx(0)
+    assert leak_gap(np.full(4, 0.6), own, copy, mean).value == pytest.approx(0.5)
+
+
+def test_the_ratio_of_swap_and_reconstruction_is_one_of_means():
+    case = matched_case(8)
+    half = {way: case.truth(way) * 0.5 for way in DIRECTIONS}
+    own = {p: case.images[p] * torch.linspace(0.6, 1.0, 8).reshape(8, 1, 1, 1) for p in PEOPLE}
+    found = scores(case.with_outputs(half, rec=own))["swap_ratio"]
+    assert found.shape == (1,) and found == pytest.approx([2.5], rel=0.02)  # the mean of ratios would be infinite
 
 
 def test_an_outline_kept_from_the_driver_counts_as_error(oracle):

@@ -17,15 +17,14 @@ from metrics import (
     sharpness,
     structure,
 )
-from metrics.case import DIRECTIONS, PEOPLE, Evaluator, MetricInfo
-from metrics.ladder import (
-    LADDERS,
+from metrics.case import DIRECTIONS, PEOPLE, Evaluator, mean_of
+from metrics.info import MetricInfo
+from metrics.ladder import LADDERS, check, judge
+from metrics.references import (
     blend_case,
     blurred_case,
-    check,
     copy_case,
     grid_case,
-    judge,
     latent_case,
     mean_face_case,
     oracle_case,
@@ -174,3 +173,54 @@ def test_an_unknown_ladder_and_a_case_without_truth_are_refused():
     case.matched = False
     with pytest.raises(ValueError, match="ground truth"):
         check(case, EVERY)
+
+
+def fooled_by(value, known, **more):
+    """The row of a metric that says `value` everywhere, and must lie in the range `known` on the mean face."""
+    info = MetricInfo("made_up", "lower", "", 0.0, "for this test", controls={"mean_face": known}, **more)
+    made_up = Evaluator(lambda case: [("made_up", np.array([value]))], (info,))
+    return check(matched_case(4, 16), [made_up])[0]
+
+
+def test_a_metric_that_a_control_fools_is_invalid():
+    row = fooled_by(0.0, (0.5, 1.0))
+    assert row.valid is False and row.controls == {"mean_face": 0.0}
+    assert row.reason == "0 on mean_face, known to lie between 0.5 and 1"
+    assert fooled_by(0.7, (0.5, 1.0)).valid is True
+
+
+def test_a_metric_must_be_undefined_where_its_control_says_so():
+    assert fooled_by(0.0, None).reason == "0 on mean_face, where it must be undefined"
+    assert fooled_by(np.nan, None).valid is True
+    assert fooled_by(np.nan, (0.5, 1.0)).valid is False
+
+
+def test_an_unknown_control_is_named():
+    info = MetricInfo("x", "higher", "", 1.0, "", controls={"ghosts": None})
+    with pytest.raises(ValueError, match="'ghosts'"):
+        check(matched_case(4), [Evaluator(lambda case: [], (info,))])
+
+
+def test_a_reference_that_several_metrics_share_is_read_once():
+    seen = []
+
+    def run(case):
+        seen.append(case.swap["src->dst"].mean().item())
+        yield "a", np.array([1.0])
+        yield "b", np.array([1.0])
+
+    infos = (
+        MetricInfo("a", "higher", "", 1.0, "", ladder="blend", controls={"oracle": (0, 1), "copy": (0, 1)}),
+        MetricInfo("b", "higher", "", 1.0, "", ladder="blur", controls={"ghost": (0, 1)}),
+    )
+    check(matched_case(4, 16), [Evaluator(run, infos)])
+    assert len(seen) == len(LADDERS["blend"].rungs) + len(LADDERS["blur"].rungs) - 1  # both ladders end at the oracle
+
+
+def test_nothing_is_averaged_over_what_is_left():
+    values = np.ones(20)
+    values[:2] = np.nan
+    assert mean_of(values) == 1
+    values[2] = np.nan
+    assert np.isnan(mean_of(values))
+    assert np.isnan(mean_of(np.array([])))

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 
 from harness.files import write_atomic
 from harness.score import score
-from metrics import ladder
-from metrics.case import Case, Evaluator
+from metrics import ladder, references
+from metrics.case import Case, Evaluator, mean_of
 
 TILE, MARGIN, LINE = 128, 4, 13  # pixels: side of a shown picture, space around it, height of a line of text
 
@@ -32,7 +32,8 @@ def prove(
 
 def _means(case: Case, evaluators: Mapping[str, Evaluator]) -> dict[str, float]:
     found = score.run(dict(evaluators), case, {})
-    return {name: float(np.nanmean(values)) for name, values in found.items() if np.isfinite(values).any()}
+    means = {name: mean_of(values) for name, values in found.items()}
+    return {name: mean for name, mean in means.items() if np.isfinite(mean)}
 
 
 def write(folder: Path, title: str, command: str, table: list[dict[str, Any]]) -> None:
@@ -67,11 +68,11 @@ def _cell(value: Any) -> str:
 def draw(case: Case, evaluators: Mapping[str, Evaluator], folder: Path, shown: tuple[str, ...]) -> list[Path]:
     """One PNG for each reference: driver, swap and truth of three pairs, with the metrics `shown` beneath."""
     made = {
-        "oracle": ladder.oracle_case(case),
-        "copy": ladder.copy_case(case),
-        "mean_face": ladder.mean_face_case(case),
-        "blurred": ladder.blurred_case(case, 2.0),
-        "grid": ladder.grid_case(case, 1, 0.03),
+        "oracle": references.oracle_case(case),
+        "copy": references.copy_case(case),
+        "mean_face": references.mean_face_case(case),
+        "blurred": references.blurred_case(case, 2.0),
+        "grid": references.grid_case(case, 1, 0.03),
     }
     folder.mkdir(parents=True, exist_ok=True)
     rows = [round(k * (case.count - 1) / 3) for k in range(3)]

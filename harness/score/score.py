@@ -29,9 +29,9 @@ from harness.score.case import build_case
 from harness.score.pictures import save_png, strip
 from harness.spec import Spec
 from metrics import ladder
-from metrics.case import Case
+from metrics.case import Case, mean_of
 from metrics.checkerboard import spectrum_picture
-from metrics.ladder import copy_case, mean_face_case, oracle_case
+from metrics.references import copy_case, mean_face_case, oracle_case
 from models.swapper import PEOPLE, Swapper
 
 Report = Callable[..., None]
@@ -79,9 +79,8 @@ def score(
     before = set(known)
     case = build_case(model, spec, store, device, known)
     for name, values in run(evaluators, case, done.invalid, report).items():
-        finite = values[np.isfinite(values)]
         done.values[name] = [_number(v) for v in values]
-        done.scores[name] = {"mean": _number(finite.mean()) if len(finite) else None, "n": len(finite)}
+        done.scores[name] = {"mean": _number(mean_of(values)), "n": int(np.isfinite(values).sum())}
     known_facts = {info.name: info.facts() for evaluator in evaluators.values() for info in evaluator.infos}
     done.facts = {name: known_facts[name] for name in [*done.scores, *done.invalid] if name in known_facts}
     done.references = _references(case, evaluators, cache / f"{key[:24]}.json", report)
@@ -127,10 +126,14 @@ def run(
             continue
         for name, values in evaluator.run(case):
             found[name] = np.asarray(values, dtype=np.float64)
-            if not np.isfinite(found[name]).any():
-                invalid[name] = case.notes.get(name, "undefined on these pictures")
+            if not np.isfinite(mean_of(found[name])):
+                invalid[name] = case.notes.get(name) or _undefined(found[name])
     invalid.update(case.invalid)
     return found
+
+
+def _undefined(values: np.ndarray) -> str:
+    return f"undefined on {np.isnan(values).sum()} of {len(values)} pictures"
 
 
 def cost(model: Swapper, spec: Spec, device: torch.device, precision: str) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def _references(
     out = {}
     for name, make in REFERENCES.items():
         values = run(evaluators, make(case), {}, report, f" of the {name}")
-        out[name] = {k: _number(np.nanmean(v)) if np.isfinite(v).any() else None for k, v in values.items()}
+        out[name] = {k: _number(mean_of(v)) for k, v in values.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(out).encode())
     return out
