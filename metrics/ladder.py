@@ -136,7 +136,7 @@ def check(
     """Run every metric on its ladder and controls, made from the first `limit` pairs of the case; one row a metric.
 
     `evaluators`: an EVALUATORS mapping (or any evaluators). The case must have ground truth (ValueError otherwise); its
-    regressor and embedder are used, its outputs are not. `limit` bounds the cost; `report` hears which reference is next.
+    regressor and embedder are used, its outputs are not. `limit` bounds the cost; `report` hears what is next.
     """
     if not case.matched:
         raise ValueError("needs ground truth: the ladder is made of exact swaps")
