@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from harness.data import faces
-from harness.data.decode import file_sha256
 from harness.data.exr import read_exr
 from harness.data.faceset import check_folder, make_faceset, preview_sheet
 from harness.data.fingerprint import data_fingerprint, generation
 from harness.data.store import open_store
 from harness.errors import UsageError
+from harness.files import file_sha256
 from harness.spec import DataSpec, LooseSpec
 
 SMALL = {"pair": "far", "frames": 16, "eval_frames": 16, "size": 16, "seed": 5, "supersample": 1}

@@ -161,7 +161,7 @@ def test_plans_are_kept_and_damaged_ones_are_named(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "tiny")
     assert ledger.plan() is None
     ledger.write_plan({"suite": "tiny", "trials": []})
-    assert ledger.plan() == {"schema_version": 1, "suite": "tiny", "trials": []}
+    assert ledger.plan() == {"schema_version": 2, "suite": "tiny", "trials": []}
     assert [found.folder.name for found in ledgers(tmp_path)] == ["tiny"]
     (tmp_path / "tiny" / "plan.json").write_text("{")
     with pytest.raises(EnvironmentProblem, match=r"plan\.json: damaged"):

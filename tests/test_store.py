@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import tiny_faces
 
-from harness.data.decode import Job, decode_files, decode_one, file_sha256
+from harness.data.decode import Job, decode_files, decode_one
 from harness.data.exr import write_exr
 from harness.data.pack import DamagedPack, read_pack
 from harness.data.store import FaceStore, open_store
 from harness.errors import EnvironmentProblem, UsageError
+from harness.files import file_sha256
 from harness.spec import DataSpec
 
 HOME = Path(__file__).parents[1]

@@ -21,6 +21,7 @@ from harness.cli.export import export
 from harness.cli.list import Json, Out, list_, show
 from harness.cli.metrics import metrics_app
 from harness.cli.recognisers import app as recognisers_app
+from harness.cli.verify import verify
 from harness.cli.watch import watch
 from harness.cli.weights import weights_app
 from harness.errors import HarnessError, TrialsFailed, UsageError
@@ -302,6 +303,7 @@ app.command()(bench)
 app.command()(compare)
 app.command()(claims)
 app.command()(watch)
+app.command()(verify)
 app.command()(export)
 
 

@@ -6,58 +6,92 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import report, terminal
-from harness.errors import UsageError
-from harness.ledger.records import ledgers, results_of, write_atomic
+from harness.errors import CheckFailed, EnvironmentProblem, UsageError
+from harness.files import write_atomic
+from harness.ledger.records import ledgers, results_of
 
 
-def write_reports(suites: Sequence[str], root: Path, out: Path | None, formats: set[str], json: bool) -> None:
-    """The reports of the named suites (all under `root` when none is named), and the table of a single one."""
+def write_reports(suites: Sequence[str], root: Path, to: Path | None, formats: set[str], json: bool) -> None:
+    """The reports of the named suites (all under `root` when none is named), and the table of a single one.
+
+    Raises CheckFailed, after all are written, when something damaged had to be left out.
+    """
     folders = [results_of(name, root) for name in suites or [str(ledger.folder) for ledger in ledgers(root)]]
     if not folders:
         raise UsageError(f"there are no results under {root}. Run a suite first: harness run SUITE")
-    paths = report.build(folders, out, formats)
+    paths: list[Path] = []
+    lost: list[str] = []
+    for folder in folders:
+        place = to / folder.resolve().name if to is not None and len(folders) > 1 else to
+        try:
+            paths += report.build([folder], place, formats)
+            lost += report.left_out(folder)
+        except EnvironmentProblem as error:
+            if len(folders) == 1:
+                raise
+            lost.append(str(error))
     if json:
-        terminal.as_json({"report": [str(path) for path in paths]})
-        return
-    if len(folders) == 1:
-        terminal.table(report.summary(folders[0]))
-        print()
-    for path in paths:
-        print(path)
+        terminal.as_json({"report": [str(path) for path in paths], "left_out": lost})
+    else:
+        if len(folders) == 1:
+            terminal.table(report.summary(folders[0]))
+            print()
+        for path in paths:
+            print(path)
+    tell(lost)
+
+
+def tell(lost: Sequence[str]) -> None:
+    """Warn of what a report had to leave out. Raises CheckFailed when that is anything."""
+    for problem in lost:
+        terminal.say(f"warning: left out: {terminal.cell(problem)}")
+    if lost:
+        what = terminal.count(len(lost), "damaged file")
+        raise CheckFailed(f"{what} left out of the report. `harness verify` says what to do")
 
 
 def rebuild_reference(root: Path, formats: set[str], json: bool) -> None:
     """Every suite under `root`/reference/<scale>, from its records alone, a line each; then the page of all claims.
 
-    That page goes to docs/claims.md beside `root`, where there is such a folder. Folders without a plan are no suites.
+    Folders without a plan are no suites. Raises CheckFailed as `write_reports`.
     """
     reference = root / "reference"
     folders = [ledger.folder for scale in sorted(reference.glob("*/")) for ledger in ledgers(scale)]
     if not folders:
-        raise UsageError(f"there are no reference results under {reference}. --root names another root of results")
-    rows = []
+        raise UsageError(f"there are no reference results under {reference}. --results names another folder of results")
+    rows, lost = [], []
     for folder in folders:
         paths = report.build([folder], None, formats)
+        lost += report.left_out(folder)
         row = {"scale": folder.parent.name, "suite": folder.name, **report.outcome(folder)}
         rows.append({**row, "report": [str(path) for path in paths]})
         if not json:
             claims = f"; {row['claims']}" if row["claims"] else ""
             size = terminal.size(paths[0].stat().st_size)
             print(f"{row['scale']}/{row['suite']}: {row['trials']}{claims}; {paths[0]} ({size})", flush=True)
-    page = _claims(folders, root.parent / "docs")
+    page = _claims(folders, _claims_page(root))
     if json:
-        terminal.as_json({"suites": rows, "claims": str(page) if page else None})
+        terminal.as_json({"suites": rows, "claims": str(page) if page else None, "left_out": lost})
     elif page:
         print(page)
+    tell(lost)
 
 
-def _claims(folders: Sequence[Path], docs: Path) -> Path | None:
+def _claims_page(root: Path) -> Path:
+    """docs/claims.md of the checkout for its own results; for any other folder a page among these results."""
+    here = Path.cwd()
+    if root.resolve() == (here / "results").resolve() and (here / "docs").is_dir():
+        return root.parent / "docs" / "claims.md"
+    return root / "reference" / "claims.md"
+
+
+def _claims(folders: Sequence[Path], place: Path) -> Path | None:
     from harness.claims.verdict import judge
     from harness.ledger.table import load
     from harness.report.claim_page import page
 
     found = [(table, verdicts) for folder in folders if (verdicts := judge(table := load(folder)))]
-    if not found or not docs.is_dir():
+    if not found:
         return None
-    write_atomic(docs / "claims.md", page(found).encode())
-    return docs / "claims.md"
+    write_atomic(place, page(found).encode())
+    return place

@@ -7,7 +7,6 @@ decoder is named like any other bad file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -23,6 +22,7 @@ import numpy as np
 
 from harness.data.exr import MAX_PIXELS, Alpha, BadImage, read_image
 from harness.errors import EnvironmentProblem
+from harness.files import file_sha256
 
 FILES_A_CHILD = 64  # fewer are not worth another process
 HALF_MAX = float(np.finfo(np.float16).max)
@@ -155,12 +155,6 @@ def decode_one(job: Job, size: int, alpha: Alpha, max_pixels: int) -> tuple[np.n
     # Half floats end at 65504; light that bright is white on any display.
     half = np.ascontiguousarray(np.clip(pixels, -HALF_MAX, HALF_MAX), np.float16)
     return half, Outcome(None, tuple(notes), (height, width))
-
-
-def file_sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shrink(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -16,17 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.decode import decode_files, file_sha256
+from harness.data.decode import decode_files
 from harness.data.exr import Alpha, BadImage, read_exr, write_exr
 from harness.data.listing import list_folder
 from harness.errors import UsageError
+from harness.files import file_sha256, hash_of
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
     import torch
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # from this one on a manifest carries its hash
 PIXELS_AT_ONCE = 1 << 20  # samples rendered together: bounds the renderer's memory at every size
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
 
@@ -122,7 +123,8 @@ def make_faceset(
             "identity": {block.person: _rounded(block.identity) for block in blocks},
             "frames": entries,
         }
-        (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        content = json.dumps({**manifest, "sha256": hash_of(manifest)})
+        (temporary / "manifest.json").write_text(content, encoding="utf-8")
         try:
             temporary.rename(folder)
         except OSError as error:

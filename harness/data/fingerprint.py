@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data.decode import file_sha256
 from harness.data.listing import Listing, list_folder
-from harness.files import hash_of
+from harness.errors import EnvironmentProblem
+from harness.files import file_sha256, hash_of, kept_json, write_hashed_json
 from harness.source import code_hash
 from harness.spec import DataSpec
 
@@ -72,10 +71,7 @@ def folder_hashes(listing: Listing) -> dict[str, str]:
     Hashes are remembered in the user's cache folder for as long as a file keeps its size and time stamp.
     """
     cache = _cache_file(listing.folder)
-    known: dict[str, list[Any]] = {}
-    with contextlib.suppress(OSError, ValueError):
-        loaded = json.loads(cache.read_bytes())
-        known = loaded if isinstance(loaded, dict) else {}
+    known: dict[str, list[Any]] = (kept_json(cache) or {}).get("files", {})
     found, hashes = {}, {}
     for _, job in listing.members():
         name = listing.name(job)
@@ -91,11 +87,8 @@ def folder_hashes(listing: Listing) -> dict[str, str]:
         if time.time_ns() - stat.st_mtime_ns > RACY_NS:
             found[name] = [*stamp, digest]
     if found != known:
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time and nothing else
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            temporary = cache.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(found), encoding="utf-8")
-            temporary.replace(cache)
+        with contextlib.suppress(EnvironmentProblem):  # a cache that cannot be written costs time and nothing else
+            write_hashed_json(cache, {"files": found})
     return hashes
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.data.decode import Job
 from harness.errors import UsageError
+from harness.files import verified
 
 PEOPLE = ("src", "dst")
 EVALUATION = ("eval/src", "eval/dst")
@@ -74,10 +75,15 @@ def _manifest(path: Path) -> dict[str, Any] | None:
         return None
     try:
         manifest = json.loads(path.read_bytes())
-    except ValueError as error:
+        if not isinstance(manifest, dict):
+            return None
+        builtin = manifest.get("kind") == "builtin"
+        if manifest.get("schema_version") != 1 and (builtin or manifest.keys() >= MANIFEST_KEYS - {"kind"}):
+            manifest = verified(manifest)  # the first version had no hash
+        if not builtin:
+            return None
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is damaged ({error}): delete it, or make the set anew") from error
-    if not isinstance(manifest, dict) or manifest.get("kind") != "builtin":
-        return None
     if not isinstance(manifest.get("spec", {}), dict):
         raise UsageError(f"{path} is damaged (its spec is no mapping): delete it, or make the set anew")
     if lacking := MANIFEST_KEYS - manifest.keys():

@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.data.decode import decode_files, file_sha256
+from harness.data.decode import decode_files
 from harness.data.exr import Alpha
 from harness.data.listing import EVALUATION, PEOPLE, Listing
-from harness.files import hash_of
+from harness.files import file_sha256, hash_of
 
 PACK_VERSION = 1
 Pack = tuple[dict[str, Any], dict[str, np.ndarray]]  # the record, and the arrays by name
@@ -95,9 +96,9 @@ def read_pack(folder: Path, key: str) -> Pack:
     """
     if not folder.is_dir():
         raise FileNotFoundError(folder)
-    try:
-        record = json.loads((folder / "store.json").read_bytes())
-        if record["sha256"] != _record_hash(record) or record["key"] != key:
+    with _damage_named():
+        record = _record(folder)
+        if record["key"] != key:
             raise DamagedPack("store.json is not what was written")
         arrays = {}
         for name, sha256 in record["arrays"].items():
@@ -105,15 +106,40 @@ def read_pack(folder: Path, key: str) -> Pack:
             stat = path.stat()
             stamp = (str(path), stat.st_size, stat.st_mtime_ns)
             if stamp not in _verified:
-                if file_sha256(path) != sha256:
-                    raise DamagedPack(f"{name}.npy is not what was written")
+                _check_array(path, sha256)
                 _verified.add(stamp)
             arrays[name] = _map(path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return record, arrays
+
+
+def check_pack(folder: Path) -> None:
+    """Compare every byte of `folder` with its hashes. Raises DamagedPack."""
+    with _damage_named():
+        for name, sha256 in _record(folder)["arrays"].items():
+            _check_array(folder / f"{name}.npy", sha256)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "store.json").read_bytes())
+    if record["sha256"] != _record_hash(record):
+        raise DamagedPack("store.json is not what was written")
+    return record
+
+
+def _check_array(path: Path, sha256: str) -> None:
+    if file_sha256(path) != sha256:
+        raise DamagedPack(f"{path.name} is not what was written")
+
+
+@contextlib.contextmanager
+def _damage_named() -> Iterator[None]:
+    """What damage makes of a reading becomes DamagedPack."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedPack(f"store.json cannot be read ({error!r})") from error
     except FileNotFoundError as error:
         raise DamagedPack(f"{error.filename} is missing") from error
-    return record, arrays
 
 
 def _split(good: dict[str, list[int]], holdout: float) -> dict[str, list[int]]:

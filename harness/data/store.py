@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.decode import Job, file_sha256
+from harness.data.decode import Job
 from harness.data.faceset import make_faceset
 from harness.data.fingerprint import data_fingerprint, folder_fingerprint, folder_hashes, generation
 from harness.data.listing import PEOPLE, Listing, layout, list_folder
 from harness.data.pack import PACK_VERSION, DamagedPack, Pack, read_pack, write_pack
 from harness.errors import EnvironmentProblem, UsageError
+from harness.files import file_sha256
 from harness.lock import guarded
 from harness.spec import DataSpec
 

@@ -54,7 +54,7 @@ def parameters(trial: Outcome) -> dict[str, str | int | float | bool]:
 
 def pictures(trial: Outcome) -> list[Path]:
     """The strips and the spectrum that scoring left."""
-    return sorted((trial.folder / "pictures").glob("*.png"))
+    return list(trial.pictures.values())
 
 
 def exported(table: Table) -> list[Outcome]:

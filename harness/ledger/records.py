@@ -11,14 +11,14 @@ import gzip
 import json
 import os
 import re
-import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentProblem, UsageError, did_you_mean
-from harness.files import hash_of, write_atomic, write_json
+from harness.files import Damaged, read_json, verified, write_atomic, write_hashed_json, write_json
+from harness.ledger.manifest import HISTORY, NEEDED, VALUES, check_content, known_files, manifest_of
 from harness.ledger.planned import Planned
 from harness.lock import Busy, claim_trial, guarded
 
@@ -26,7 +26,7 @@ __all__ = ["Busy", "Ledger", "Record", "claim_trial", "inside", "ledgers", "writ
 
 SCHEMA_VERSION = 1
 STATUSES = ("done", "failed", "diverged", "oom", "timeout", "skipped")
-VALUES = "values.json.gz"  # per-image values of a trial
+PLAN_VERSION = 2  # from this one on a plan carries its hash
 INDEX_KEYS = ("name", "label", "seed", "pair", "scale", "status", "digest", "score_digest", "sha256")
 
 
@@ -53,6 +53,7 @@ class Record:
     invalid: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by metric: `metrics.info.MetricInfo.facts`
     cost: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by path; empty in records of earlier versions
     environment: Mapping[str, Any] = field(default_factory=dict)
     attempts: int = 1
     resumed_from: int | None = None
@@ -104,18 +105,16 @@ class Ledger:
         """The content of plan.json; None when there is none. EnvironmentProblem when it is damaged."""
         path = self.folder / "plan.json"
         try:
-            plan = json.loads(path.read_bytes())
-        except FileNotFoundError:
+            plan = read_json(path)
+            return plan if plan.get("schema_version") == 1 and "sha256" not in plan else verified(plan)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
-            raise EnvironmentProblem(f"{path}: damaged ({error}). Run the suite again to write it anew") from None
-        if not isinstance(plan, dict):
-            raise EnvironmentProblem(f"{path}: damaged (no mapping). Run the suite again to write it anew")
-        return plan
+        except (OSError, Damaged) as error:
+            raise EnvironmentProblem(f"{path}: damaged: {error}. Run the suite again to write it anew") from None
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
-        """Write plan.json."""
-        write_json(self.folder / "plan.json", {"schema_version": SCHEMA_VERSION, **plan})
+        """Write plan.json under its hash."""
+        write_hashed_json(self.folder / "plan.json", {"schema_version": PLAN_VERSION, **plan})
 
     def trial_folder(self, name: str) -> Path:
         """The folder of a trial, checked to lie under this one; not created."""
@@ -127,15 +126,13 @@ class Ledger:
             path = self.trial_folder(name) / "record.json"
             if not path.resolve().is_relative_to(self.folder.resolve()):
                 raise ValueError("it leads out of the ledger")
-            values = json.loads(path.read_bytes())
-            claimed = values.pop("sha256")
-            if hash_of(values) != claimed:
-                raise ValueError("its content does not match its hash")
+            whole = read_json(path)
+            values = verified(whole)
             if values.pop("schema_version") != SCHEMA_VERSION:
                 raise ValueError("it has another schema version")
             if values["name"] != name or values["status"] not in STATUSES:
                 raise ValueError("it is another trial's, or has an unknown status")
-            return Record(**values, sha256=claimed, folder=path.parent)
+            return Record(**values, sha256=whole["sha256"], folder=path.parent)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
@@ -154,8 +151,13 @@ class Ledger:
 
     def values(self, record: Record) -> dict[str, list[float]]:
         """Per-image values by metric; empty when there are none. NaN is null in the file and NaN here."""
-        content = self._json(record, VALUES) or {}
-        return {name: [float("nan") if v is None else float(v) for v in values] for name, values in content.items()}
+        content = self._content(record, VALUES)
+        try:
+            values = json.loads(gzip.decompress(content)) if content else {}
+            return {name: [float("nan") if v is None else float(v) for v in row] for name, row in values.items()}
+        except (ValueError, AttributeError, TypeError) as error:
+            self._refuse(record, VALUES, f"it cannot be read: {error}")
+            return {}
 
     def write_values(self, name: str, values: Mapping[str, list[float | None]]) -> None:
         """Write the per-image values of a trial: the largest part of its records, so compressed."""
@@ -164,32 +166,46 @@ class Ledger:
 
     def history(self, record: Record) -> list[dict[str, Any]]:
         """The training history, one entry a logged step; a torn last line is left out."""
-        try:
-            lines = (record.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        except (FileNotFoundError, UnicodeDecodeError):
-            return []
         found = []
-        for line in lines:
+        for line in (self._content(record, HISTORY) or b"").decode(errors="replace").splitlines():
             with contextlib.suppress(ValueError):
                 found.append(json.loads(line))
-        return found
+        return [entry for entry in found if isinstance(entry, dict)]
 
-    def _json(self, record: Record, name: str) -> Any:
+    def pictures(self, record: Record) -> dict[str, Path]:
+        """The pictures that scoring left, by file name; damaged ones are left out."""
+        names = sorted(path.name for path in (record.folder / "pictures").glob("*.png"))
+        return {name: record.folder / "pictures" / name for name in names if self._content(record, f"pictures/{name}")}
+
+    def _content(self, record: Record, name: str) -> bytes | None:
+        """A file of a trial as it was written; None when it is absent, or damaged (then `damaged` says so)."""
+        known = known_files(record)
         try:
-            return json.loads(gzip.decompress((record.folder / name).read_bytes()))
+            content = (record.folder / name).read_bytes()
+            check_content(name, content, known)
+            return content
         except FileNotFoundError:
-            return None
-        except (ValueError, OSError, EOFError, zlib.error) as error:
-            self.damaged.append((record.name, f"{name} of {record.name} is damaged: {error}"))
-            return None
+            if name in NEEDED and name in known:
+                self._refuse(record, name, "it is missing")
+        except Damaged as error:
+            self._refuse(record, name, str(error))
+        except OSError as error:
+            self._refuse(record, name, f"it cannot be read: {error.strerror or error}")
+        return None
+
+    def _refuse(self, record: Record, name: str, why: str) -> None:
+        self.damaged.append((record.name, f"{name} of {record.name} is damaged: {why}"))
 
     def write(self, record: Record) -> Record:
-        """Write the record under its hash and bring the index up to date. Returns it with `sha256` and `folder` set."""
+        """Write the record under its hash and bring the index up to date. Returns it with `sha256` and `folder` set.
+
+        A done one gets the manifest of its files: they must all be there before.
+        """
         if record.status not in STATUSES:
             raise ValueError(f"unknown status {record.status!r}")
-        values = json.loads(json.dumps(record.to_dict(), allow_nan=False))
         folder = self.trial_folder(record.name)
-        write_json(folder / "record.json", {**values, "sha256": hash_of(values)})
+        files = manifest_of(folder) if record.status == "done" else {}
+        write_hashed_json(folder / "record.json", replace(record, files=files).to_dict())
         self.rebuild()
         written = self.read(record.name)
         if written is None:
@@ -199,9 +215,14 @@ class Ledger:
     def rebuild(self) -> Path:
         """Write the index anew from the records; the same records give the same bytes."""
         with guarded(self.folder):  # reading all records and writing the index are one act
-            lines = [json.dumps({key: getattr(record, key) for key in INDEX_KEYS}) for record in self.records()]
-            write_atomic(self.index, "".join(line + "\n" for line in lines).encode())
+            write_atomic(self.index, self.index_text(self.records()))
         return self.index
+
+    @staticmethod
+    def index_text(records: Iterable[Record]) -> bytes:
+        """The index of these records: a line of JSON each."""
+        lines = [json.dumps({key: getattr(record, key) for key in INDEX_KEYS}) for record in records]
+        return "".join(line + "\n" for line in lines).encode()
 
 
 def ledgers(root: Path) -> list[Ledger]:

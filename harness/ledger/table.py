@@ -37,6 +37,7 @@ class Outcome:
     outdated: bool = False  # scored by older metrics than the plan's
     arrays: Mapping[str, Array] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
+    pictures: Mapping[str, Path] = field(default_factory=dict)  # by file name, without damaged ones
 
     @property
     def key(self) -> Key:
@@ -193,4 +194,5 @@ def _trial(ledger: Ledger, planned: Mapping[str, Any]) -> Outcome:
         outdated=bool(record and planned.get("score_digest", record.score_digest) != record.score_digest),
         arrays={name: np.array(row, dtype=np.float64) for name, row in values.items()},
         history=tuple(ledger.history(record)) if record else (),
+        pictures=ledger.pictures(record) if record else {},
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.files import write_atomic
 
 FILES = {"html": "report.html", "md": "report.md", "csv": "table.csv", "json": "report.json"}
 
@@ -33,9 +33,8 @@ def build(
     for folder in map(Path, folders):
         numbers = Numbers(load(folder))
         place = folder if out is None else Path(out) if len(folders) == 1 else Path(out) / folder.resolve().name
-        place.mkdir(parents=True, exist_ok=True)
         for name in (name for name in FILES if name in wanted):
-            _write(place / FILES[name], _text(name, numbers))
+            write_atomic(place / FILES[name], _text(name, numbers).encode())
             written.append(place / FILES[name])
     return written
 
@@ -60,6 +59,13 @@ def summary(folder: Path, most: int = 4) -> list[dict[str, Any]]:
                 line["to baseline"] = f"{cell.delta} {cell.delta_bounds}".strip()
         rows.append({key: text.replace("−", "-").replace("–", "-") for key, text in line.items()})
     return rows
+
+
+def left_out(folder: Path) -> list[str]:
+    """What a report of this folder leaves out because it is damaged, a sentence each."""
+    from harness.ledger.table import load
+
+    return [f"{folder}: {why}" for _, why in load(Path(folder)).damaged]
 
 
 def outcome(folder: Path) -> dict[str, str]:
@@ -89,10 +95,3 @@ def _text(name: str, numbers: Any) -> str:
     from harness.report.json_file import json_text
 
     return json_text(numbers)
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a reader never sees half a report."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(draft, path)

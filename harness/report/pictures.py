@@ -67,7 +67,7 @@ def gallery(table: Table) -> Gallery:
     """Pictures of the first replicate that every variant (or most of them) has finished."""
     key = _replicate(table)
     trials = [t for v in table.variants[:TOGETHER] for t in [v.done.get(key)] if t is not None] if key else []
-    names = sorted({p.name for t in trials for p in (t.folder / "pictures").glob("fixed-*.png")})
+    names = sorted({name for t in trials for name in t.pictures if name.startswith("fixed-")})
     files = [
         *((name, f"Face {i + 1}") for i, name in enumerate(names)),
         ("median.png", "Median case of each variant, by swap error"),
@@ -76,14 +76,14 @@ def gallery(table: Table) -> Gallery:
     spectra = tuple(
         _picture(path, t, "power spectrum of the swap residual, level-marked", 288)
         for t in trials
-        if (path := t.folder / "pictures" / "spectrum.png").is_file()
+        if (path := t.pictures.get("spectrum.png"))
     )
     left = BUDGET - sum(p.size for p in spectra)
     for tile in TILES:
         groups, reduced, size = [], False, 0
         for name, title in files:
             shown = [p for t in trials if (p := _strip(t, name, title, tile))]
-            reduced = reduced or any(_width(t.folder / "pictures" / name) > tile * 6 for t in trials)
+            reduced = reduced or any(_width(t.pictures.get(name)) > tile * 6 for t in trials)
             size += sum(p.size for p in shown)
             if shown:
                 groups.append(Group(title, tuple(shown)))
@@ -102,16 +102,16 @@ def _replicate(table: Table) -> Key | None:
     return min(tally, key=lambda key: (-tally[key], key)) if tally else None
 
 
-def _width(path: Path) -> int:
-    if not path.is_file():
+def _width(path: Path | None) -> int:
+    if path is None:
         return 0
     with Image.open(path) as image:
         return image.width
 
 
 def _strip(trial: Outcome, name: str, title: str, tile: int) -> Picture | None:
-    path = trial.folder / "pictures" / name
-    if not path.is_file():
+    path = trial.pictures.get(name)
+    if path is None:
         return None
     beside = None
     if trial.part("data").get("truth") and _width(path) % 6 == 0:
@@ -124,7 +124,7 @@ def _strip(trial: Outcome, name: str, title: str, tile: int) -> Picture | None:
 
 def _skin(trials: list[Outcome], name: str) -> tuple[Picture, ...]:
     """The same flat patch of the same face from every variant's swap, the truth's first; empty without truth."""
-    paths = [(t, path) for t in trials if (path := t.folder / "pictures" / name).is_file()]
+    paths = [(t, path) for t in trials if (path := t.pictures.get(name))]
     if not paths or not all(t.part("data").get("truth") for t, _ in paths):
         return ()
     first = details.tiles(paths[0][1])

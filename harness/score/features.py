@@ -1,13 +1,11 @@
 """Features of the fixed evaluation pictures, computed once and kept on disk for every variant.
 
 One file a data set and state of the metrics: a safetensors body after one line of JSON that describes how the tensors
-hang together and carries their SHA-256. What does not verify is computed again: nothing here exists only once.
+hang together, under hashes. What does not verify is computed again: nothing here exists only once.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor
 
-from harness.files import write_atomic
+from harness.files import read_hashed_body, write_hashed_body
 
 KEY = "features"
 
@@ -29,18 +27,13 @@ def save(path: Path, features: dict[str, Any]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     tree = _flatten(features, tensors, KEY)
-    body = save_bytes(tensors)
-    head = {"tree": tree, "sha256": hashlib.sha256(body).hexdigest()}
-    write_atomic(path, json.dumps(head).encode() + b"\n" + body)
+    write_hashed_body(path, {"tree": tree}, save_bytes(tensors))
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:
     """The features kept at `path`, tensors on `device`; empty when there are none, or when they are damaged."""
     try:
-        line, body = path.read_bytes().split(b"\n", 1)
-        head = json.loads(line)
-        if head["sha256"] != hashlib.sha256(body).hexdigest():
-            raise ValueError("SHA-256 does not match")
+        head, body = read_hashed_body(path)
         return _rebuilt(head["tree"], load_bytes(body), device)
     except FileNotFoundError:
         return {}

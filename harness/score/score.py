@@ -7,7 +7,6 @@ them.
 from __future__ import annotations
 
 import hashlib
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness import registry
 from harness.data.store import FaceStore
-from harness.files import write_atomic
+from harness.files import kept_json, write_hashed_json
 from harness.options import build_model
 from harness.score import features
 from harness.score.case import build_case
@@ -98,17 +97,13 @@ def failing(
     """{metric: why its ladder fails on these pictures}; kept in `path`. Empty without ground truth, no ladder then."""
     if not case.matched:
         return {}
-    if path is not None and path.exists():
-        try:
-            return json.loads(path.read_text())
-        except ValueError:
-            path.unlink()
+    if path is not None and (kept := kept_json(path)) is not None:
+        return kept
     with torch.no_grad():
         rows = ladder.check(case, evaluators, LADDER_PAIRS, lambda part: report(part=part))
     found = {row.metric: f"fails its ladder here: {row.reason}" for row in rows if row.valid is False}
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(found).encode())
+        write_hashed_json(path, found)
     return found
 
 
@@ -184,19 +179,15 @@ def spread(rates: list[float]) -> dict[str, Any]:
 def _references(
     case: Case, evaluators: dict[str, Any], path: Path, report: Report
 ) -> dict[str, dict[str, float | None]]:
-    if path.exists():
-        try:
-            return json.loads(path.read_text())
-        except ValueError:
-            path.unlink()
+    if (kept := kept_json(path)) is not None:
+        return kept
     if not case.matched:
         return {}
     out = {}
     for name, make in REFERENCES.items():
         values = run(evaluators, make(case), {}, report, f" of the {name}")
         out[name] = {k: _number(mean_of(v)) for k, v in values.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(out).encode())
+    write_hashed_json(path, out)
     return out
 
 
