@@ -23,6 +23,27 @@ class Damaged(ValueError):
     """A file does not hold what was written into it; the message says how that shows."""
 
 
+def cache_folder() -> Path:
+    """Where this product keeps what can be made again: faceswap-bench under XDG_CACHE_HOME, or under ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "faceswap-bench"
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; False for a name that no file system takes."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False for a name that no file system takes."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def cannot_write(path: Path, error: OSError) -> EnvironmentProblem:
     """The error to raise when `path` could not be written: what to do depends on why."""
     why = error.strerror or str(error)

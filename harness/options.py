@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from harness import registry
+from harness import limits, registry
 from harness.errors import UsageError
 from harness.registry import Entry
 from harness.spec import Spec
@@ -35,6 +35,16 @@ def _model(thing: Any, given: tuple[str, ...]) -> Any:
         fields[name] = (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
     config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
     return create_model("options", __config__=config, **fields)
+
+
+def too_large(entry: Entry, name: str, value: Any) -> bool:
+    """Whether an option's value is, or holds, a number above `limits.OPTION`, unless its annotation has a bound."""
+    if isinstance(value, list):
+        return any(too_large(entry, name, item) for item in value)
+    if not isinstance(value, int) or not limits.beyond(value, limits.OPTION):
+        return False
+    field = _model(entry.object, GIVEN[entry.kind]).model_fields[name]
+    return not any(hasattr(bound, "le") or hasattr(bound, "lt") for bound in field.metadata)
 
 
 def known_options(entry: Entry) -> dict[str, Any]:

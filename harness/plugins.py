@@ -42,7 +42,7 @@ def shipped() -> Iterator[tuple[Kind, str, Any]]:
     for point in importlib.metadata.entry_points(group=GROUP):
         try:
             loaded = point.load()
-        except Exception as error:  # other people's code may fail in any way; the message names whose it is
+        except (Exception, SystemExit) as error:  # other people's code may fail in any way; it is named
             raise UsageError(
                 f"the plugin {point.name!r} ({point.value}) fails to load: {error!r}. Repair or uninstall it"
             ) from error
@@ -61,7 +61,7 @@ def execute(file: Path, number: int) -> ModuleType:
     sys.modules[name] = module  # type hints and sources are looked up through it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # one's own code may fail in any way; the message names whose it is
+    except (Exception, SystemExit) as error:  # one's own code may fail in any way; the message names whose it is
         sys.modules.pop(name)
         raise UsageError(f"--plugin {file}: fails to load: {error!r}. Repair it") from error
     return module

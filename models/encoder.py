@@ -17,6 +17,8 @@ def body_channels(size: int, width: int, stages: int | None) -> tuple[tuple[int,
     """
     if stages is not None and stages < 1:
         raise ValueError(f"stages must be at least 1, not {stages}")
+    if stages is not None and stages > 16:
+        raise ValueError(f"stages must be at most 16, not {stages}")
     n = stages or max(1, round(math.log2(size / (8 if size <= 128 else 16))))
     base = size // 2**n
     if base * 2**n != size:

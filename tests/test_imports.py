@@ -55,12 +55,13 @@ def test_no_two_rooms_import_each_other() -> None:
         pytest.fail(f"rooms import each other: {' -> '.join(error.args[1])}")
 
 
-GROUND = "errors files lock terminal"
+GROUND = "errors files limits lock terminal"
 NAMES = f"{GROUND} registry plugins options"
 MAY = {  # a room, and what it may import besides itself; the rooms of a floor stand together, the lowest first
     "models": "",
     "metrics": "",
     "errors": "",
+    "limits": "",
     "files": "errors",
     "lock": "errors files",
     "terminal": "errors files",
@@ -69,7 +70,7 @@ MAY = {  # a room, and what it may import besides itself; the rooms of a floor s
     "plugins": "errors",
     "compute": "errors spec",
     "registry": "errors plugins",
-    "options": "errors registry spec models",
+    "options": "errors limits registry spec models",
     "suite": f"{NAMES} spec metrics",
     "data": f"{GROUND} spec source",
     "photos": f"{GROUND} data models",

@@ -94,24 +94,24 @@ MISTAKES = {
     "a wrong option value": (
         "width: 2",
         "width: wide",
-        "s.yaml:5:38: model.width cannot be 'wide'. Expected a valid integer",
+        "s.yaml:5:38: model.width cannot be 'wide'. Expected a whole number",
     ),
     "a truth value for a number": (
         "width: 2",
         "width: true",
-        "s.yaml:5:38: model.width cannot be True. Expected a valid integer",
+        "s.yaml:5:38: model.width cannot be true. Expected a whole number",
     ),
     "an unknown loss": ("    kl:", "    kkl:", "s.yaml:8:5: there is no loss 'kkl'. Did you mean 'kl'?"),
     "an unknown loss option": ("{weight: 0.2}", "{weigth: 0.2}", "s.yaml:8:10: the loss 'kl' has no option 'weigth'"),
     "a negative weight": (
         "l1: 1.0",
         "l1: -1.0",
-        "s.yaml:7:9: loss.l1.weight cannot be -1.0. Expected greater than or equal to 0",
+        "s.yaml:7:9: loss.l1.weight cannot be -1.0. Expected 0.0 or more",
     ),
     "a value out of range": (
         "frames: 20",
         "frames: 0",
-        "s.yaml:3:16: data.frames cannot be 0. Expected greater than or equal to 2",
+        "s.yaml:3:16: data.frames cannot be 0. Expected 2 or more",
     ),
     "a bad value in the matrix": ("[3, 5]", "[five, 5]", "s.yaml:12:18: model.grid cannot be 'five'"),
     "a value the variant refuses": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -18,13 +17,15 @@ from harness.cli.bench import bench
 from harness.cli.compare import claims, compare
 from harness.cli.data import data_app
 from harness.cli.export import export
-from harness.cli.list import Json, Out, list_, show
+from harness.cli.last_catch import exit_code
+from harness.cli.list import list_, show
 from harness.cli.metrics import metrics_app
+from harness.cli.options import RESULTS, Json, Results, renamed
 from harness.cli.recognisers import app as recognisers_app
 from harness.cli.verify import verify
 from harness.cli.watch import watch
 from harness.cli.weights import weights_app
-from harness.errors import HarnessError, TrialsFailed, UsageError
+from harness.errors import TrialsFailed, UsageError
 
 if TYPE_CHECKING:
     from harness.ledger.records import Record
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="harness",
     help="Questions about face-swap autoencoders: train the variants, score them against the exact truth, report.",
+    epilog="Exit codes: 0 all well; 1 a check failed, or a report had to leave something out; 2 a mistake in a suite "
+    "or in usage; 3 some trials failed; 4 weights, device, disk or memory; 70 an error of the harness itself (the "
+    "message names a file with the details); 130, 143 interrupted.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -111,8 +115,11 @@ def run(
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     jobs: Annotated[str, typer.Option(callback=_jobs, metavar="N|auto", help="Trials at once.")] = "auto",
-    out: Out = Path("results"),
+    results: Results = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, train nothing.")] = False,
+    allow_large: Annotated[
+        bool, typer.Option("--allow-large", help="Lift the limits on the size of matrix, latent grid and model.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
     timeout: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Time limit of one trial.")] = None,
     plugin: Annotated[
@@ -121,7 +128,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a suite: train what is not done yet, score, record, report. The same command continues an interrupted run."""
-    from harness import terminal
+    from harness import limits, terminal
     from harness.compute import choose_device
     from harness.ledger.records import Ledger, inside
     from harness.registry import load_plugin
@@ -131,6 +138,7 @@ def run(
     from harness.trials import plan
     from harness.trials.trial import in_order, matching, trials
 
+    limits.lift(allow_large)
     for file in plugin or ():
         load_plugin(file)
     loaded = suites.load(suites.find(suite))
@@ -139,10 +147,10 @@ def run(
     overrides = from_options(set_ or [])
     place = choose_device(device.value)
     everything = trials(
-        loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place, folder_of=_readable(out)
+        loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place, folder_of=_readable(results)
     )
     todo = matching(in_order(everything, loaded), only)
-    ledger = Ledger(inside(out, loaded.name))
+    ledger = Ledger(inside(results, loaded.name))
     terminal.say(f"{loaded.name}: {loaded.question}")
     variants = len({trial.label for trial in todo})
     amount = f"{terminal.count(len(todo), 'trial')} of {terminal.count(variants, 'variant')}"
@@ -154,7 +162,7 @@ def run(
     command = shlex.join(["harness", *sys.argv[1:]])
     settings = {setting.dotted: setting.value for setting in overrides}
     ledger.write_plan(plan.plan_of(loaded, chosen, reason, everything, command, settings))
-    records = _execute(todo, ledger.folder, out, jobs, retry_failed, timeout)
+    records = _execute(todo, ledger.folder, results, jobs, retry_failed, timeout)
     ledger.records()
     for _, problem in ledger.damaged:
         terminal.say(f"warning: {problem}")
@@ -271,15 +279,15 @@ def _summary(folder: Path) -> None:
 def report_(
     suites: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SUITE|DIR]...", help="All under --root when none.", autocompletion=_suite_names),
+        typer.Argument(metavar="[SUITE|DIR]...", help="All under --results when none.", autocompletion=_suite_names),
     ] = None,
-    out: Annotated[
+    to: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write, instead of the results' folder.")
     ] = None,
     format: Annotated[str, typer.Option("--format", metavar="html,md,csv,json", help="What to write.")] = "html,md,csv",
-    root: Annotated[Path, typer.Option(metavar="DIR", help="Root of the results.")] = Path("results"),
+    results: Results = RESULTS,
     all_reference: Annotated[
-        bool, typer.Option("--all-reference", help="Every suite under the root's `reference`, at every scale.")
+        bool, typer.Option("--all-reference", help="Every suite under `reference` of the results, at every scale.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -290,11 +298,11 @@ def report_(
     if not formats or formats - {"html", "md", "csv", "json"}:
         raise UsageError(f"--format {format}: not known. Expected some of html,md,csv,json")
     if all_reference:
-        if suites or out:
-            raise UsageError("--all-reference takes no suite and no --out: it rebuilds all of them where they are")
-        rebuild_reference(root, formats, json)
+        if suites or to:
+            raise UsageError("--all-reference takes no suite and no --to: it rebuilds all of them where they are")
+        rebuild_reference(results, formats, json)
     else:
-        write_reports(suites or [], root, out, formats, json)
+        write_reports(suites or [], results, to, formats, json)
 
 
 app.command("list")(list_)
@@ -322,20 +330,11 @@ def _row(record: Record) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Entry point: expected failures become one line on stderr and the exit code of their class."""
+    """Entry point: every failure becomes one line on stderr and a defined exit code."""
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        app()
-    except HarnessError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        sys.exit(error.code)
-    except KeyboardInterrupt:
-        print("harness: interrupted; the same command continues where it was", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(1)
+    sys.argv[1:] = renamed(sys.argv[1:])
+    sys.exit(exit_code(app))
 
 
 if __name__ == "__main__":

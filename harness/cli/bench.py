@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import RESULTS, Results
 from harness.errors import EnvironmentProblem, UsageError
 
 BASE = (
@@ -41,7 +42,7 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
     cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Also time the start of a fresh process.")] = True,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Root of the results.")] = Path("results"),
+    results: Results = RESULTS,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE.py", help="A file with variants or losses of your own.")
     ] = None,
@@ -68,7 +69,7 @@ def bench(
     if (gpu_report + packing + (overhead is not None) + bool(variants)) > 1:
         raise UsageError("bench: give one of VARIANT, --gpu-report, --overhead and --packing")
     if overhead is not None:
-        return reports.overhead(overhead, out, json)
+        return reports.overhead(overhead, results, json)
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: expected auto, cpu or cuda")
     import torch
@@ -76,9 +77,9 @@ def bench(
     if threads:
         torch.set_num_threads(threads)
     if gpu_report:
-        return reports.gpu(device, size, batch, blocks, steps or 20, set_ or [], out, json)
+        return reports.gpu(device, size, batch, blocks, steps or 20, set_ or [], results, json)
     if packing:
-        return reports.packing(threads, blocks, steps or 20, set_ or [], out, json)
+        return reports.packing(threads, blocks, steps or 20, set_ or [], results, json)
     if len(size or ()) > 1:
         raise UsageError("--size: several only with --gpu-report")
     if device == "cuda" and not torch.cuda.is_available():
@@ -94,8 +95,8 @@ def bench(
     from harness.bench.measure import save, table
 
     say = (lambda _: None) if json else terminal.say
-    record = measure(specs, place, out, blocks, steps or 5, cold, say=say)
-    file = save(record, out)
+    record = measure(specs, place, results, blocks, steps or 5, cold, say=say)
+    file = save(record, results)
     if json:
         terminal.as_json(record)
         return

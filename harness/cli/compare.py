@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import RESULTS, Results
 from harness.errors import UsageError
 
 
@@ -20,9 +21,6 @@ class Format(StrEnum):
     json = "json"
 
 
-Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Root of the results.")]
-
-
 def compare(
     a: Annotated[str, typer.Argument(help="SUITE, DIR, SUITE:LABEL, DIR:LABEL or a trial.")],
     b: Annotated[str, typer.Argument(help="The same kind of thing; told against A.")],
@@ -30,7 +28,7 @@ def compare(
     margin: Annotated[
         float, typer.Option(min=0, max=1, metavar="FRACTION", help="Margin of `same` without a spread between seeds.")
     ] = 0.05,
-    root: Root = Path("results"),
+    results: Results = RESULTS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")] = False,
 ) -> None:
     """B against A: better, worse, same or undecided by metric, from paired differences."""
@@ -38,7 +36,7 @@ def compare(
     from harness.claims.compare import compare as compared
     from harness.claims.compare import side
 
-    found = compared(side(a, root), side(b, root), metric or (), margin)
+    found = compared(side(a, results), side(b, results), metric or (), margin)
     if json:
         terminal.as_json(
             {
@@ -83,11 +81,11 @@ def compare(
 
 def claims(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Result folders; all under --root when none.")
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Result folders; all under --results when none.")
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="Markdown, or JSON.")] = Format.md,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
-    root: Root = Path("results"),
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
+    results: Results = RESULTS,
 ) -> None:
     """The verdict on every claim of finished suites, from their records."""
     from harness import terminal
@@ -97,13 +95,13 @@ def claims(
     from harness.ledger.table import load
     from harness.report.claim_page import as_json, page
 
-    places = folders or [ledger.folder for ledger in ledgers(root)]
+    places = folders or [ledger.folder for ledger in ledgers(results)]
     if not places:
-        raise UsageError(f"there are no results under {root}. Run a suite first: harness run SUITE")
+        raise UsageError(f"there are no results under {results}. Run a suite first: harness run SUITE")
     found = [(table, judge(table)) for table in map(load, places)]
     text = page(found) if format is Format.md else as_json(found)
-    if out is None:
+    if to is None:
         print(text, end="")
         return
-    write_atomic(out, text.encode())
-    terminal.say(f"{out}: {terminal.count(sum(len(v) for _, v in found), 'claim')}")
+    write_atomic(to, text.encode())
+    terminal.say(f"{to}: {terminal.count(sum(len(v) for _, v in found), 'claim')}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import RESULTS, Results
 from harness.errors import UsageError
 
 
@@ -18,7 +19,7 @@ def export(
     mlflow: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write into the MLflow store in DIR. Needs the package mlflow.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Root of the results.")] = Path("results"),
+    results: Results = RESULTS,
 ) -> None:
     """Export a suite's curves, scores, hyperparameters and pictures for TensorBoard or MLflow, from its ledger."""
     if tensorboard is None and mlflow is None:
@@ -28,7 +29,7 @@ def export(
     from harness.ledger.table import load
     from harness.terminal import count
 
-    table = load(results_of(suite, out))
+    table = load(results_of(suite, results))
     if tensorboard is not None:
         written = exports.to_tensorboard(table, tensorboard)
         print(f"{count(written, 'trial')} in {tensorboard}: tensorboard --logdir {tensorboard}")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import RESULTS, Json, Results
+
 
 class Listed(StrEnum):
     """What can be listed."""
@@ -26,38 +28,34 @@ def _trial_names(incomplete: str) -> list[str]:
     return [r.name for ledger in ledgers(Path("results")) for r in ledger.records() if r.name.startswith(incomplete)]
 
 
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Root of the results.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
-
-
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")],
-    out: Out = Path("results"),
+    results: Results = RESULTS,
     json: Json = False,
 ) -> None:
-    """List the known suites, the registered parts, the settings of a suite, or the trials under the results root."""
+    """List the known suites, the registered parts, the settings of a suite, or the trials in the folder of results."""
     from harness import terminal
     from harness.cli import listing
 
-    rows = listing.rows(what.value, out)
+    rows = listing.rows(what.value, results)
     if json:
         terminal.as_json({what.value: rows})
     elif rows:
         terminal.table(rows)
     else:
-        terminal.say(f"no {what.value}" + (f" under {out}" if what is Listed.trials else ""))
+        terminal.say(f"no {what.value}" + (f" under {results}" if what is Listed.trials else ""))
 
 
 def show(
     trial: Annotated[str, typer.Argument(help="Name of a trial, or its beginning.", autocompletion=_trial_names)],
-    out: Out = Path("results"),
+    results: Results = RESULTS,
     json: Json = False,
 ) -> None:
     """Show one trial: specification, scores, cost, and where its pictures are."""
     from harness import terminal
     from harness.cli import listing
 
-    record = listing.find_trial(trial, out)
+    record = listing.find_trial(trial, results)
     if json:
         pictures = [str(path) for path in listing.pictures(record)]
         terminal.as_json(

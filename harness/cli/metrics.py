@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.data import PairOption, Variation, VariationOption, people_of
+from harness.cli.options import RESULTS, Json, Results
 from harness.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ SHOWN = ("identity_transfer", "off_axis", "yaw_error", "sharpness_detail_1", "cb
 
 Size = Annotated[int, typer.Option(min=16, max=1024, help="Image side, pixels.")]
 Pairs = Annotated[int, typer.Option("--pairs", min=4, max=1000, metavar="N", help="Evaluation pairs to render.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Cache = Annotated[Path, typer.Option("--cache", metavar="DIR", help="Results root; rendered faces are kept there.")]
 
 
 @metrics_app.command()
@@ -36,12 +35,12 @@ def check(
     size: Size = 64,
     pairs: Pairs = 64,
     data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Your own face set, not the built-in.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write ladder.json and ladder.md here.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Write ladder.json and ladder.md here.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures of the references, with their numbers, here.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 when a metric is invalid.")] = False,
-    cache: Cache = Path("results"),
+    results: Results = RESULTS,
     json: Json = False,
 ) -> None:
     """Run every metric on references of known quality and say which of them can be believed on these pictures."""
@@ -51,7 +50,7 @@ def check(
     from harness.errors import UsageError
     from harness.score import prove
 
-    case = _case(_spec(pair, variation.value, size, pairs, data), cache)
+    case = _case(_spec(pair, variation.value, size, pairs, data), results)
     if not case.matched:
         raise UsageError(
             f"{data}: has no exact swaps, so no ladder can be made. Expected matched eval/src and eval/dst"
@@ -69,9 +68,9 @@ def check(
         print(f"\n{title}: {sum(row.valid is True for row in rows)} metrics proved, {len(invalid)} invalid")
         for row in invalid:
             print(f"invalid here: {row.metric}: {row.reason}")
-    if out is not None:
-        command = f"harness metrics check --pair {pair} --size {size} --pairs {pairs} --out {out}"
-        prove.write(out, title, command if data is None else f"{command} --data {data}", table)
+    if to is not None:
+        command = f"harness metrics check --pair {pair} --size {size} --pairs {pairs} --to {to}"
+        prove.write(to, title, command if data is None else f"{command} --data {data}", table)
     if pictures is not None:
         prove.draw(case, evaluators, pictures, SHOWN)
     if invalid and strict:
@@ -83,7 +82,7 @@ def cost(
     size: Size = 64,
     pairs: Pairs = 64,
     repeats: Annotated[int, typer.Option(min=1, max=99, help="Times to measure; the median counts.")] = 3,
-    cache: Cache = Path("results"),
+    results: Results = RESULTS,
     json: Json = False,
 ) -> None:
     """Seconds per 1,000 swapped images of each metric group: one thread, features of the fixed pictures known."""
@@ -97,7 +96,7 @@ def cost(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows = prove.costs(_untrained(spec, cache), evaluators, repeats)
+        rows = prove.costs(_untrained(spec, results), evaluators, repeats)
     finally:
         torch.set_num_threads(threads)
     if json:

@@ -28,7 +28,7 @@ WHICH = Annotated[list[Recogniser] | None, typer.Option("--which", help="One of 
 @app.command()
 def train(
     which: WHICH = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the weights and records (the package's own).")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for the weights and records (the package's own).")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of training (each recipe's own).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the pictures, the networks and the batches.")] = 0,
 ) -> None:
@@ -46,7 +46,7 @@ def train(
             tasks: dict[str, Any] = {}
 
             show = functools.partial(_advance, bars, tasks, one.value)
-            record = recognisers.train(one.value, out or WEIGHTS, steps=steps, seed=seed, progress=show)
+            record = recognisers.train(one.value, to or WEIGHTS, steps=steps, seed=seed, progress=show)
         console.print(f"{one}: {record['pictures']} pictures, {record['steps']} steps, {record['seconds']} s")
         _show(one.value, record["validity"])
         lacking += recognisers.failures(one.value, record["validity"])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.list import Json
+from harness.cli.options import Json
 
 
 def verify(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from harness.cli.options import RESULTS, Results
 
 
 def watch(
@@ -14,10 +15,10 @@ def watch(
     interval: Annotated[
         float | None, typer.Option(min=0.1, max=3600, metavar="S", help="Seconds between looks: 1, or 5 into a pipe.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Root of the results.")] = Path("results"),
+    results: Results = RESULTS,
 ) -> None:
     """Watch a suite that runs elsewhere, from its files alone, until all its trials have ended."""
     from harness.ledger.records import results_of
     from harness.ledger.watch import follow
 
-    follow(results_of(suite, out), once=once, interval_s=interval)
+    follow(results_of(suite, results), once=once, interval_s=interval)

@@ -7,6 +7,7 @@ decoder is named like any other bad file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -20,11 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.exr import MAX_PIXELS, Alpha, BadImage, read_image
+from harness.data.exr import MAX_PIXELS, Alpha, BadImage, check_file, read_image
 from harness.errors import EnvironmentProblem
 from harness.files import file_sha256
 
+FILE_SECONDS = 120.0  # the decoding of one file may take; the largest allowed take about ten
 FILES_A_CHILD = 64  # fewer are not worth another process
+LATE = -999
 HALF_MAX = float(np.finfo(np.float16).max)
 
 
@@ -82,7 +85,9 @@ def decode_files(
                 return
             if code >= 0:
                 raise EnvironmentProblem(f"the image decoder ended with code {code}: {said}")
-            finished(indices.pop(0), Outcome(f"damaged: its decoder crashed (signal {-code})"))
+            late = code == LATE
+            why = f"took longer than {FILE_SECONDS:g} s" if late else f"its decoder crashed (signal {-code})"
+            finished(indices.pop(0), Outcome(f"damaged: {why}"))
 
     children = max(1, min(_cores(), total // FILES_A_CHILD))
     with ThreadPoolExecutor(children) as pool:
@@ -100,7 +105,7 @@ def _child(
     max_pixels: int,
     finished: Callable[[int, Outcome], None],
 ) -> tuple[int, str]:
-    """Run one child over `indices`; its exit code (negative: signal) and the end of its stderr."""
+    """Run one child over `indices`; its exit code (negative: signal, LATE: killed by us) and the end of its stderr."""
     request = {"out": os.fspath(out), "size": size, "alpha": alpha, "max_pixels": max_pixels}
     request["jobs"] = [[i, jobs[i].path, jobs[i].sha256] for i in indices]
     home = os.fspath(Path(__file__).resolve().parents[2])
@@ -109,17 +114,43 @@ def _child(
     with tempfile.TemporaryFile() as said:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
         with subprocess.Popen(command, env=environment, text=True, **pipes) as child:  # type: ignore[call-overload]
-            child.stdin.write(json.dumps(request))
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # a child that could not start says why on stderr
+                child.stdin.write(json.dumps(request))
+                child.stdin.close()
+            patience = _Patience(child)
             for line in child.stdout:
+                patience.renew()
                 answer = json.loads(line)
                 if "failed" in answer:  # an OSError of the child's own: the disk, not a file
                     raise OSError(*answer["failed"])
                 index = answer.pop("index")
                 side = tuple(answer["side"]) if answer["side"] else None
                 finished(index, Outcome(answer["reason"], tuple(answer["notes"]), side))
+            patience.end()
         said.seek(max(0, said.tell() - 400))
-        return child.returncode, said.read().decode(errors="replace").strip()
+        return (LATE if patience.lost else child.returncode), said.read().decode(errors="replace").strip()
+
+
+class _Patience:
+    """Kills a child that has not answered for FILE_SECONDS; `lost` tells that it did."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self.child, self.lost = child, False
+        self.timer = threading.Timer(0, self._lose)
+        self.renew()
+
+    def renew(self) -> None:
+        self.timer.cancel()
+        self.timer = threading.Timer(FILE_SECONDS, self._lose)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def end(self) -> None:
+        self.timer.cancel()
+
+    def _lose(self) -> None:
+        self.lost = True
+        self.child.kill()
 
 
 def _python_path() -> list[str]:
@@ -133,6 +164,7 @@ def _cores() -> int:
 def decode_one(job: Job, size: int, alpha: Alpha, max_pixels: int) -> tuple[np.ndarray | None, Outcome]:
     """One file as (4, size, size) float16 and its outcome; None for a bad file."""
     try:
+        check_file(job.path)
         if job.sha256 is not None and file_sha256(job.path) != job.sha256:
             raise BadImage(job.path, "damaged: its content differs from the manifest's SHA-256")
         image = read_image(job.path, max_pixels, alpha)
@@ -146,6 +178,9 @@ def decode_one(job: Job, size: int, alpha: Alpha, max_pixels: int) -> tuple[np.n
             notes.append(f"{width} x {height} pixels: cropped about the centre")
         if pixels.shape[1] < size:
             raise BadImage(job.path, f"{width} x {height} pixels, smaller than data.size {size}")
+        brightest = float(np.abs(pixels).max())
+        if brightest > HALF_MAX:
+            notes.append(f"values up to {brightest:.3g} are clipped to {HALF_MAX:.0f}")
     except BadImage as bad:
         return None, Outcome(bad.reason)
     except OSError as error:

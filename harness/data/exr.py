@@ -11,12 +11,14 @@ import contextlib
 import io
 import os
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import OpenEXR
 
 Alpha = Literal["premultiplied", "straight"]
+MAX_BYTES = 1 << 31  # of a file: more than MAX_PIXELS of four uncompressed floats
 MAX_PIXELS = 1 << 26  # 8192 x 8192, far above any face crop; read from the header before a pixel is decoded
 FLAT = (OpenEXR.scanlineimage, OpenEXR.tiledimage)
 
@@ -43,7 +45,7 @@ def read_exr(path: Path | str, max_pixels: int = MAX_PIXELS, alpha: Alpha = "pre
 
 
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS, alpha: Alpha = "premultiplied") -> Image:
-    """Read and check one EXR file; H, W are those of its display window.
+    """Read and check one EXR file; H, W are those of its display window. Only regular files are opened.
 
     `alpha` is the convention of the *file*: EXR's own is premultiplied (associated); "straight" files are multiplied
     here, and nothing is ever divided by alpha. A file without A has a full matte and a note; a data window smaller than
@@ -52,6 +54,7 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS, alpha: Alpha = "p
     than `max_pixels` pixels by its header, or a value that is not finite. Not thread-safe (the library prints what it
     finds on sys.stdout, which is captured); decode many files through `harness.data.decode`.
     """
+    check_file(path)
     header = _header(path)
     x0, y0, width, height = _window(path, header, "dataWindow", max_pixels)
     dx0, dy0, full_width, full_height = _window(path, header, "displayWindow", max_pixels)
@@ -83,6 +86,23 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS, alpha: Alpha = "p
         rgba = _on_display_window(path, rgba, (y0 - dy0, x0 - dx0), (full_height, full_width))
         notes.append("its data window differs from its display window: placed on transparent black")
     return Image(rgba, tuple(notes))
+
+
+def check_file(path: Path | str) -> None:
+    """Raises BadImage for what is no regular file of a plain name and possible size: reading it could take forever."""
+    try:
+        os.fspath(path).encode()
+        stat = os.stat(path)
+    except UnicodeEncodeError:
+        raise BadImage(path, "its name is not UTF-8: rename it") from None
+    except FileNotFoundError:
+        raise BadImage(path, "no such file") from None
+    except (OSError, ValueError) as error:
+        raise BadImage(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not S_ISREG(stat.st_mode):
+        raise BadImage(path, "is a pipe, a device or a folder, not a file")
+    if stat.st_size > MAX_BYTES:
+        raise BadImage(path, f"is {stat.st_size:,} bytes long, more than the allowed {MAX_BYTES:,}")
 
 
 def write_exr(path: Path | str, rgba: np.ndarray, half: bool = True) -> None:

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data.exr import BadImage, check_file
 from harness.data.listing import Listing, list_folder
 from harness.errors import EnvironmentProblem
-from harness.files import file_sha256, hash_of, kept_json, write_hashed_json
+from harness.files import cache_folder, file_sha256, hash_of, kept_json, write_hashed_json
 from harness.source import code_hash
 from harness.spec import DataSpec
 
@@ -76,11 +77,12 @@ def folder_hashes(listing: Listing) -> dict[str, str]:
     for _, job in listing.members():
         name = listing.name(job)
         try:
+            check_file(job.path)
             stat = os.stat(job.path)
             stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
             old = known.get(name)
             digest = old[3] if old is not None and old[:3] == stamp else file_sha256(job.path)
-        except OSError:
+        except (OSError, BadImage):
             hashes[name] = "unreadable"
             continue
         hashes[name] = digest
@@ -93,5 +95,4 @@ def folder_hashes(listing: Listing) -> dict[str, str]:
 
 
 def _cache_file(folder: Path) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "faceswap-bench" / f"hashes-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.json"
+    return cache_folder() / f"hashes-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.json"

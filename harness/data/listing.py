@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ class Listing:
         return [(group, job) for group, jobs in self.groups.items() for job in jobs]
 
     def name(self, job: Job) -> str:
-        """An image's path within the folder, with forward slashes."""
-        return Path(job.path).relative_to(self.folder).as_posix()
+        """An image's path within the folder, with forward slashes; bytes that are no UTF-8 are shown as escapes."""
+        place = Path(job.path).relative_to(self.folder).as_posix()
+        return os.fsencode(place).decode(errors="backslashreplace")
 
 
 def layout(folder: Path | str) -> str:

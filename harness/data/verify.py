@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.data.exr import BadImage, check_file
 from harness.data.listing import list_folder
 from harness.data.pack import DamagedPack, check_pack
 from harness.errors import UsageError
@@ -41,8 +42,11 @@ def checked_faces(folder: Path) -> Iterator[tuple[Path, str | None]]:
     yield folder / "manifest.json", None
     for _, job in listing.members():
         try:
+            check_file(job.path)
             whole = file_sha256(job.path) == job.sha256
             yield Path(job.path), None if whole else "its content does not match the manifest's hash"
+        except BadImage as bad:
+            yield Path(job.path), bad.reason
         except OSError as error:
             yield Path(job.path), f"it cannot be read: {error.strerror or error}"
 

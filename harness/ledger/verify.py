@@ -26,7 +26,9 @@ class Finding:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.path}: damaged: {self.reason}. To {self.remedy}" if self.remedy else f"{self.path}: {self.reason}"
+        return (
+            f"{self.path}: damaged: {self.reason}. To {self.remedy}" if self.remedy else f"{self.path}: {self.reason}"
+        )
 
 
 @dataclass(frozen=True)

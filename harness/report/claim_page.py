@@ -18,7 +18,7 @@ SOURCE_CLAIMS = tuple(f"C{number}" for number in range(1, 19))
 HEAD = """\
 # The claims and their verdicts
 
-Made by `harness claims {folders} --out docs/claims.md` from the records; nothing here is written by hand.
+Made by `harness claims {folders} --to docs/claims.md` from the records; nothing here is written by hand.
 A claim is **supported** when its interval lies wholly on its side of the margin, **refuted** when wholly on the other
 side, else **undecided**. Intervals are paired by seed, identity pair and image, and widened by Holm's correction over
 the claims of a suite; n counts replicates. The faces are synthetic unless the suite says otherwise.

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness import limits
 from harness.errors import did_you_mean
 from harness.suite.settings import Key, Setting, distinct, flatten
 from harness.suite.yamlfile import Document, Path_, Where
 
-MAX_CELLS = 512
 MAX_LABEL = 64
 
 
@@ -53,10 +53,9 @@ def cells(document: Document, matrix: Mapping[str, Any], fallback_label: str, un
     for choice in choices:
         count *= len(choice)
     include, exclude = matrix.get("include") or [], matrix.get("exclude") or []
-    if count + len(include) > MAX_CELLS:
-        raise document.where(at, key=True).error(
-            f"the matrix has {count + len(include)} cells. Expected at most {MAX_CELLS}: split the question"
-        )
+    if limits.beyond(count + len(include), limits.MATRIX_CELLS):
+        what = f"the matrix has {count + len(include)} cells. Expected at most {limits.MATRIX_CELLS}"
+        raise document.where(at, key=True).error(f"{what}: split the question, or {limits.HOW}")
     found: list[Cell] = []
     if choices or not include:
         found = [Cell(tuple(itertools.chain(*row))) for row in itertools.product(*choices)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +13,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness import registry
+from harness import limits, registry
 from harness.errors import UsageError, did_you_mean
-from harness.options import check_options, known_options
+from harness.files import is_folder
+from harness.options import check_options, known_options, too_large
 from harness.spec import Spec
 from harness.suite.yamlfile import Document, Path_, Where, parse
 
@@ -77,7 +79,7 @@ def from_options(texts: Sequence[str]) -> tuple[Setting, ...]:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key.strip()):
             raise where.error("not readable. Expected KEY=VALUE such as optim.lr=1e-4")
-        document = parse(value, where.source) if value.strip() else Document(where.source, value="")
+        document = parse(value, where.source, at_lines=False) if value.strip() else Document(where.source, value="")
         document.key_at.clear()
         document.value_at.clear()
         document.value_at[()] = where
@@ -89,7 +91,7 @@ def from_options(texts: Sequence[str]) -> tuple[Setting, ...]:
 def anchored(settings: Iterable[Setting], folder: Path) -> tuple[Setting, ...]:
     """The settings with a relative `data.source` read from `folder`, absolute."""
     return tuple(
-        replace(setting, value=str((folder / setting.value).resolve()))
+        replace(setting, value=os.path.abspath(folder / setting.value))
         if setting.path == ("data", "source")
         and isinstance(setting.value, str)
         and setting.value not in ("builtin", "")
@@ -127,7 +129,7 @@ def resolve(layers: Iterable[Setting], fallback: Where) -> Spec:
     except ValidationError as error:
         raise places.error(error, Spec) from None
     source = spec.data.source
-    if source != "builtin" and not Path(source).is_dir():
+    if source != "builtin" and not is_folder(Path(source)):
         what = f"there is no folder {source!r}. Expected `builtin`, or a folder with src/ and dst/"
         raise places.at(("data", "source")).error(what)
     variant = places.get("variant", spec.model.variant, ("model", "variant"))
@@ -166,6 +168,9 @@ class _Places:
             if name not in known:
                 what = f"the {entry.kind} {entry.name!r} has no option {name!r}"
                 raise self.at((*under, name), key=True).error(f"{what}. {did_you_mean(name, known)}")
+            if too_large(entry, name, values[name]):
+                what = f"{'.'.join((*under, name))} cannot be {values[name]!r}. Expected at most {limits.OPTION}"
+                raise self.at((*under, name)).error(f"{what}; {limits.HOW}")
         try:
             return check_options(entry, values)
         except ValidationError as error:
@@ -209,11 +214,12 @@ def _leaf_named(name: str) -> str:
 
 def explain(error: ErrorDetails, name: str, known: Iterable[str]) -> str:
     """One pydantic error in plain words: what is wrong, and what was expected."""
-    given = repr(error["input"])
-    given = given if len(given) <= 60 else given[:57] + "..."
+    given = _in_yaml(error["input"])
     match error["type"]:
         case "extra_forbidden":
             return f"there is no key {name!r}. {did_you_mean(name.split('.')[-1], known)}"
+        case "missing" if isinstance(error["loc"][-1], int):
+            return f"{name.rpartition('.')[0]} cannot be {given}: it has too few values"
         case "missing":
             return f"{name} is missing. Expected `{name}: ...`"
         case "literal_error":
@@ -221,7 +227,29 @@ def explain(error: ErrorDetails, name: str, known: Iterable[str]) -> str:
             near = did_you_mean(str(error["input"]), re.findall(r"'([^']*)'", expected))
             tail = f". {near}" if near.startswith("Did") else ""
             return f"{name} cannot be {given}. Expected {expected}{tail}"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if error["msg"].startswith("Value error, "):
-        return f"{name} cannot be {given}: {message}"
-    return f"{name} cannot be {given}. Expected {message}"
+        return f"{name} cannot be {given}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{name} cannot be {given}. Expected {_expected(error)}"
+
+
+_KINDS = {
+    "model_type": "a mapping", "dict_type": "a mapping", "list_type": "a list", "tuple_type": "a list",
+    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
+    "bool_type": "true or false", "string_type": "a text", "finite_number": "a finite number",
+    "greater_than": "a number above {gt}", "greater_than_equal": "{ge} or more", "less_than": "a number below {lt}",
+    "less_than_equal": "{le} or less",
+    "too_short": "{min_length} entries or more", "too_long": "{max_length} entries or fewer",
+    "string_too_short": "at least {min_length} letters", "string_too_long": "at most {max_length} letters",
+}  # fmt: skip
+
+
+def _in_yaml(value: Any) -> str:
+    """A value as a suite would have it, at most 60 letters."""
+    text = str(value).lower() if isinstance(value, bool) else "null" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _expected(error: ErrorDetails) -> str:
+    """What a value should have been, in the words of a suite."""
+    words = _KINDS.get(error["type"])
+    return words.format(**error.get("ctx", {})) if words else error["msg"].removeprefix("Input should be ")

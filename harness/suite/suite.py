@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, did_you_mean
-from harness.files import HOME
+from harness.files import HOME, is_file
 from harness.suite.matrix import Cell, cells, relabelled, sanitised
 from harness.suite.sections import SCALES, Arms, sections_of
 from harness.suite.settings import Setting, anchored, distinct, flatten, resolve
@@ -214,7 +214,7 @@ def known_suites() -> dict[str, Path]:
 def find(name: str) -> Path:
     """The file of a suite given by path or by bare name."""
     path = Path(name)
-    if path.is_file():
+    if is_file(path):
         return path
     if path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
         raise UsageError(f"there is no suite file {name!r}. {did_you_mean(path.stem, known_suites())}")

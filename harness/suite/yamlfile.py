@@ -50,8 +50,13 @@ class Document:
 
     source: str
     value: Any = None
+    at_lines: bool = True
     key_at: dict[Path_, Where] = field(default_factory=dict)
     value_at: dict[Path_, Where] = field(default_factory=dict)
+
+    def place(self, line: int, column: int) -> Where:
+        """A position in the text, 1-based."""
+        return Where(self.source, line, column) if self.at_lines else Where(self.source)
 
     def where(self, path: Path_, *, key: bool = False) -> Where:
         """The place of the nearest known ancestor of `path`."""
@@ -60,7 +65,7 @@ class Document:
             found = places.get(path[:end]) or self.value_at.get(path[:end])
             if found:
                 return found
-        return Where(self.source, 1, 1)
+        return self.place(1, 1)
 
 
 def read(path: Path) -> Document:
@@ -81,23 +86,23 @@ def read(path: Path) -> Document:
     return parse(text, str(path))
 
 
-def parse(text: str, source: str) -> Document:
-    """Parse YAML text; `source` names it in errors."""
-    document = Document(source)
+def parse(text: str, source: str, at_lines: bool = True) -> Document:
+    """Parse YAML text; `source` names it in errors, with line and column if those mean anything there."""
+    document = Document(source, at_lines=at_lines)
     try:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = Where(source, mark.line + 1, mark.column + 1) if mark else Where(source, 1, 1)
+        where = document.place(mark.line + 1, mark.column + 1) if mark else document.place(1, 1)
         what = " ".join(str(part) for part in (error.context, error.problem) if part)
         raise where.error(f"not readable as YAML: {what or 'syntax error'}. Expected `key: value` lines") from None
     except RecursionError:
-        raise Where(source, 1, 1).error("nested too deeply. Expected a page of YAML") from None
+        raise document.place(1, 1).error("nested too deeply. Expected a page of YAML") from None
     except (
         Exception
     ) as error:  # the parser of a hostile file may fail in any way; all of them mean the same to a reader
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Where(source, 1, 1).error(f"not readable as YAML: {first}. Expected `key: value` lines") from None
+        raise document.place(1, 1).error(f"not readable as YAML: {first}. Expected `key: value` lines") from None
     if node is not None:
         _Converter(document).convert(node, ())
     return document
@@ -106,10 +111,10 @@ def parse(text: str, source: str) -> Document:
 class _Converter:
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.count = 0
+        self.count = self.depth = 0
 
     def at(self, node: Node) -> Where:
-        return Where(self.document.source, node.start_mark.line + 1, node.start_mark.column + 1)
+        return self.document.place(node.start_mark.line + 1, node.start_mark.column + 1)
 
     def convert(self, node: Node, path: Path_) -> None:
         self.document.value_at[()] = self.at(node)
@@ -119,9 +124,17 @@ class _Converter:
         self.count += 1
         if self.count > MAX_VALUES:
             raise self.at(node).error(f"more than {MAX_VALUES} values (aliases counted). Expected a page of YAML")
-        if len(path) > MAX_DEPTH:
-            raise self.at(node).error(f"nested deeper than {MAX_DEPTH} levels. Expected a page of YAML")
+        if self.depth > MAX_DEPTH:
+            text = f"nested deeper than {MAX_DEPTH} levels, or within itself (`<<: *name` of its own mapping)"
+            raise self.at(node).error(f"{text}. Expected a page of YAML")
         self.document.value_at[path] = self.at(node)
+        self.depth += 1
+        try:
+            return self.content(node, path)
+        finally:
+            self.depth -= 1
+
+    def content(self, node: Node, path: Path_) -> Any:
         tag = str(node.tag)
         if isinstance(node, MappingNode) and tag == TAG + "map":
             return self.mapping(node, path)
@@ -158,9 +171,11 @@ class _Converter:
         raise self.at(node).error(f"{name!r} is not allowed here ({text[:40]!r}). Quote it if a text is meant")
 
     def text(self, text: str, node: Node) -> str:
-        """Half a surrogate pair can neither be printed nor stored."""
+        """Half a surrogate pair can neither be printed nor stored, and no path holds a NUL."""
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise self.at(node).error("the text has half of a surrogate pair. Expected whole characters")
+        if "\0" in text:
+            raise self.at(node).error("the text has a NUL character. Expected text without it")
         return text
 
     def mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:

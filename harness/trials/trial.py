@@ -10,9 +10,9 @@ import fnmatch
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness import registry
+from harness import limits, registry
 from harness.compute import Compute, choose_compute
 from harness.errors import UsageError, did_you_mean
 from harness.options import build_model, settled
@@ -21,9 +21,13 @@ from harness.spec import DataSpec, Spec
 from harness.suite.matrix import Cell
 from harness.suite.settings import Setting, resolve
 from harness.suite.suite import Suite, layers
+from harness.suite.yamlfile import Where
 from harness.trials.digest import Hashes, digest, score_digest
 from models.anatomy import undrawn
 from models.step import Loss, trait
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,16 @@ def trials(
     All scales are checked, so that a mistake in a larger one is found on the small machine. UsageError when something
     is wrong.
     """
-    for other in suite.scales if not overrides else ():
+    whole, suite = suite, suite.at(scale)
+    replicates = _seeds(suite.seeds, seeds)
+    count = len(replicates) * len(suite.cells)
+    if limits.beyond(count, limits.TRIALS):
+        what = f"{len(suite.cells)} variants of {len(replicates)} replicates are {count} trials"
+        raise suite.top.error(f"{what}. Expected at most {limits.TRIALS}: split the question, or {limits.HOW}")
+    for other in whole.scales if not overrides else ():
         if other != scale:
-            for cell in suite.at(other).cells:
-                resolve(layers(suite, cell, other, ()), suite.top)
-    suite = suite.at(scale)
+            for cell in whole.at(other).cells:
+                resolve(layers(whole, cell, other, ()), whole.top)
     chosen = _metrics(suite)
     for setting in overrides:
         if setting.dotted in suite.axes:
@@ -96,10 +105,10 @@ def trials(
         if spec.data.source != "builtin":
             own = spec.data.model_copy(update={"source": folder_of(spec.data.source)})
             spec = spec.model_copy(update={"data": own})
-        _buildable(spec, cell.settings[0].where.error if cell.settings else suite.top.error)
+        _buildable(spec, _place(suite, cell, scale, overrides).error)
         specs.append((cell, spec, choose_compute(spec, device, threads)))
     hashes, found = Hashes(), []
-    for seed in _seeds(suite.seeds, seeds):
+    for seed in replicates:
         for cell, spec, compute in specs:
             data, pair = resolved_pair(spec.data, first_pair + seed)
             shown = spec.model_copy(update={"data": data})
@@ -183,18 +192,45 @@ def parameters(spec: Spec) -> int:
         return sum(parameter.numel() for parameter in build_model(spec).parameters())
 
 
+def _place(suite: Suite, cell: Cell, scale: str, overrides: Sequence[Setting]) -> Where:
+    """Where to look for what makes a variant impossible: its cell, else the last setting of the model."""
+    if cell.settings:
+        return cell.settings[0].where
+    of_model = [setting.where for setting in layers(suite, cell, scale, tuple(overrides)) if setting.path[0] == "model"]
+    return of_model[-1] if of_model else suite.top
+
+
 def _buildable(spec: Spec, error: Callable[[str], UsageError]) -> None:
     """A size that a variant cannot have, or a loss that its model cannot serve, is told before anything is trained."""
     with undrawn():
         try:
             model = build_model(spec)
-        except ValueError as problem:
-            raise error(f"the variant {spec.model.variant!r} cannot be built: {problem}") from None
+        except (Exception, SystemExit) as problem:  # a builder may be anybody's, and fail in any way
+            raise error(f"the variant {spec.model.variant!r} cannot be built: {_first_line(problem)}") from None
+        if excess := _too_large(model):
+            raise error(f"the variant {spec.model.variant!r} has {excess}; {limits.HOW}")
         for name, term in spec.loss.items():
             loss = registry.get("loss", name).object
             if term.weight == 0 or trait(loss, "bind") is Loss.bind:
                 continue
             try:
                 loss(**term.options).bind(model, spec.data.size)
-            except ValueError as problem:
-                raise error(f"the loss {name!r} does not fit {spec.model.variant!r}: {problem}") from None
+            except (Exception, SystemExit) as problem:  # as a builder
+                raise error(f"the loss {name!r} does not fit {spec.model.variant!r}: {_first_line(problem)}") from None
+
+
+def _first_line(problem: BaseException) -> str:
+    """What a builder said: ValueError is written for the user, of anything else the kind is said too."""
+    text = str(problem).split("\n")[0][:300]
+    return text if isinstance(problem, ValueError) else f"{type(problem).__name__}: {text}"
+
+
+def _too_large(model: nn.Module) -> str:
+    """What of a model is beyond the limits; empty when nothing is."""
+    rows, columns = getattr(model, "latent_shape", (0, 0, 0))[1:]
+    if limits.beyond(rows * columns, limits.LATENT_CELLS):
+        return f"{rows} x {columns} latent cells. Expected at most {limits.LATENT_CELLS}"
+    count = sum(parameter.numel() for parameter in model.parameters())
+    if limits.beyond(count, limits.PARAMETERS):
+        return f"{count:.3g} parameters. Expected at most {limits.PARAMETERS:.0e}"
+    return ""
