@@ -17,6 +17,7 @@ from harness import registry
 from harness.cli.metrics import metrics_app
 from harness.data.faceset import make_faceset
 from harness.errors import CheckFailed
+from harness.files import write_hashed_json
 from harness.registry import Entry
 from harness.score import case as evaluation
 from harness.score import score
@@ -52,7 +53,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_check_prints_known_end_points_and_names_the_metric_that_fails(few: None, tmp_path: Path) -> None:
-    arguments = ["check", "--size", "32", "--pairs", "6", "--cache", str(tmp_path), "--out", str(tmp_path / "out")]
+    arguments = ["check", "--size", "32", "--pairs", "6", "--results", str(tmp_path), "--to", str(tmp_path / "out")]
     arguments += ["--pictures", str(tmp_path / "pictures"), "--json"]
     done = RUNNER.invoke(metrics_app, arguments)
     assert done.exit_code == 0, done.output
@@ -74,7 +75,7 @@ def test_check_prints_known_end_points_and_names_the_metric_that_fails(few: None
 
 
 def test_cost_measures_every_group(few: None, tmp_path: Path) -> None:
-    arguments = ["cost", "--size", "32", "--pairs", "4", "--repeats", "2", "--cache", str(tmp_path), "--json"]
+    arguments = ["cost", "--size", "32", "--pairs", "4", "--repeats", "2", "--results", str(tmp_path), "--json"]
     done = RUNNER.invoke(metrics_app, arguments)
     assert done.exit_code == 0, done.output
     rows = json.loads(done.stdout)["groups"]
@@ -87,9 +88,9 @@ def test_a_trial_reports_a_failing_metric_as_invalid_and_the_verdict_is_kept(tmp
     groups = {"identity": IDENTITY["identity"], "backwards": BACKWARDS}
     verdict = score.failing(case, groups, tmp_path / "verdict.json")
     assert set(verdict) == {"backwards"} and "fails its ladder" in verdict["backwards"]
-    (tmp_path / "verdict.json").write_text('{"kept": "yes"}')
+    write_hashed_json(tmp_path / "verdict.json", {"kept": "yes"})
     assert score.failing(case, groups, tmp_path / "verdict.json") == {"kept": "yes"}
-    (tmp_path / "verdict.json").write_text("{torn")
+    (tmp_path / "verdict.json").write_text((tmp_path / "verdict.json").read_text().replace("yes", "yet"))
     assert score.failing(case, groups, tmp_path / "verdict.json") == verdict
 
 
@@ -120,7 +121,7 @@ def test_without_a_crowd_the_factor_metric_says_what_it_needs() -> None:
 def test_a_folder_of_ones_own_is_checked_if_it_holds_exact_swaps_and_refused_in_words_if_not(tmp_path: Path) -> None:
     faces = make_faceset(tmp_path / "own", pair="near", frames=16, eval_frames=4, size=16, seed=0, supersample=1)
     assert faces
-    options = ["--size", "16", "--pairs", "4", "--cache", str(tmp_path / "results"), "--json"]
+    options = ["--size", "16", "--pairs", "4", "--results", str(tmp_path / "results"), "--json"]
     told = RUNNER.invoke(metrics_app, ["check", "--data", str(tmp_path / "own"), *options])
     assert told.exit_code == 0, told.output
     table = json.loads(told.stdout)
