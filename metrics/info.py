@@ -22,7 +22,8 @@ class MetricInfo:
     none); `ends` are the values it must show at the bad and at the good end of that ladder (None: no exact value is
     known there). `controls` names single references (`metrics.references.CONTROLS`) and the range in which the value
     must lie there, None where it must be undefined. `title` is the name that people read (made from `name` when
-    empty); `decimals` is how many are written (None: three significant digits).
+    empty); `decimals` is how many are written (None: three significant digits). `bounds` are the smallest and the
+    largest value that its mean can have at all (None: no such end); intervals stay inside.
     """
 
     name: str
@@ -35,11 +36,13 @@ class MetricInfo:
     controls: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)
     title: str = ""
     decimals: int | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
 
     def __post_init__(self) -> None:
         if not self.title:
             object.__setattr__(self, "title", self.name.replace("_", " ").capitalize())
 
     def facts(self) -> dict[str, Any]:
-        """What a record keeps, as plain JSON: title, direction, unit, decimals, description."""
-        return {key: getattr(self, key) for key in ("title", "direction", "unit", "decimals", "description")}
+        """What a record keeps, as plain JSON: title, direction, unit, decimals, description, bounds."""
+        named = {key: getattr(self, key) for key in ("title", "direction", "unit", "decimals", "description")}
+        return {**named, "bounds": list(self.bounds)}

@@ -29,8 +29,8 @@ class Latent(NamedTuple):
         return self.mu + torch.exp(0.5 * self.logvar) * noise
 
 
-class Way(nn.Module):
-    """One person's whole way from a latent (B, C, h, w) to his picture (B, 3, S, S) in [0, 1], shared parts included.
+class PersonDecoder(nn.Module):
+    """One person's whole decoder: latent (B, C, h, w) to picture (B, 3, S, S) in [0, 1], shared parts included.
 
     `parts` run one after the other; a fourth channel of the last one's output, the mask, is left out.
     """
@@ -38,7 +38,7 @@ class Way(nn.Module):
     def __init__(self, parts: list[nn.Module], training: bool):
         super().__init__()
         self.parts = nn.ModuleList(parts)
-        self.training = training  # that of the parts: who puts this back to it puts them back
+        self.training = training  # as the parts: restoring it restores them
 
     def forward(self, z: Tensor) -> Tensor:
         for part in self.parts:
@@ -115,9 +115,9 @@ class Swapper(nn.Module):
         """Driver pictures (B, 3, S, S) -> the target person in the driver's pose, (B, 3, S, S)."""
         return self.decode(self.test_code(self.encode(x)), target)
 
-    def ways(self) -> dict[str, Way]:
+    def person_decoders(self) -> dict[str, PersonDecoder]:
         """Each person's whole decoder as one module over the swapper's own weights, for looking into its layers."""
-        return {person: Way(self._parts(person), self.training) for person in self.people}
+        return {person: PersonDecoder(self._parts(person), self.training) for person in self.people}
 
     def _parts(self, person: str) -> list[nn.Module]:
         return [part for part in (self.trunk, self.decoders[person], self.tail) if part is not None]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from command import called
 from fake_ledger import write_ledger
-from simulated_claims import claim
 
+from harness.claims.simulated import claim
 from harness.ledger.records import Ledger
 
 GRIDS = [f"grid{g}" for g in (3, 4, 5, 6, 7)]

@@ -84,7 +84,7 @@ def test_a_conjunction_lends_its_metric_to_its_parts() -> None:
         ("monotone: {in: cells, direction: falls, over: [grid3, grid5, grit7]}", "grit7", "Did you mean 'grid7'?"),
         ("step: {in: cells, between: [36, 9]}", "[36, 9]", "Expected 0 < a < b"),
         ("correlation: {with: 'loss:totl', is: none}", "'loss:totl'", "there is no loss 'totl'. Did you mean 'total'?"),
-        ("correlation: {with: leak_gap, is: some}", "some", "Expected 'none', 'positive' or 'negative'"),
+        ("correlation: {with: leak_gap, is: some}", "some", "Expected 'none', 'positive', 'negative'"),
         ("at_least: {of: grid3, value: yes please}", "yes please", "value cannot be 'yes please'"),
         ("better: {a: grid3, than: grid7}, at_least: {of: grid3, value: 1}", "id: C1", "exactly one relation"),
         ("source: supported", "id: C1", "exactly one relation"),
@@ -103,6 +103,16 @@ def test_metrics_are_known_and_computed_by_the_suite() -> None:
         "  - {id: C1, says: s, metric: rec_psnr, better: {a: grid3, than: grid7}}\n", HEAD + "metrics: [identity]\n"
     )
     assert "leave out 'reconstruction'" in told
+
+
+def test_one_claim_is_primary_the_first_when_none_says_so() -> None:
+    one = "  - {id: C1, says: s, metric: leak_gap, better: {a: grid3, than: grid7}}\n"
+    other = one.replace("C1", "C2").replace("says: s", "says: s, primary: true")
+    assert [c["primary"] for c in loaded(one + other).claims] == [False, True]
+    assert [c["primary"] for c in loaded(one + one.replace("C1", "C2")).claims] == [True, False]
+    third = other.replace("C2", "C3")
+    told = error_of(one + other + third)
+    assert told.startswith(f"s.yaml:8:{third.index('true') + 1}: C2 is the primary claim already")
 
 
 def test_two_claims_of_one_id_are_an_error() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from command import called
 from fake_ledger import trial_name, write_ledger
-from simulated_claims import table
 
 from harness.claims.compare import Side, compare, side
+from harness.claims.simulated import table
 from harness.errors import UsageError
 from harness.ledger.table import Table
 
@@ -53,11 +53,11 @@ def test_equal_things_are_the_same_and_say_by_which_margin(root: Path) -> None:
     assert "only in bottleneck: grid4, grid5, grid6" in found.notes
 
 
-def test_two_seeds_of_a_pair_make_their_spread_the_margin() -> None:
-    found = drawn({"identity_transfer": [0.5, 0.5]})
+def test_two_seeds_of_a_pair_make_the_margin_the_spread_between_seeds() -> None:
+    found = drawn({"identity_transfer": [0.5, 0.5]}, people=3)
     [line] = compare(of(found, 0), of(found, 1)).lines
-    assert line.margin_from == "spread between seeds"
-    assert 0.05 < line.margin < 0.4  # the simulated pairs' levels, which differ with each replicate
+    assert (line.margin_from, line.n, line.basis) == ("spread between seeds", 3, "pair")
+    assert 0.005 < line.margin < 0.08
     few = drawn({"identity_transfer": [0.5, 0.5]}, n=3)
     assert compare(of(few, 0), of(few, 1), fraction=0.1).lines[0].margin_from == "10 % of A"
 
@@ -78,12 +78,13 @@ def test_two_trials_of_one_replicate_are_compared_over_images_and_it_says_so(roo
     assert ("model.grid", "3", "7") in found.settings
 
 
-def test_other_data_in_a_replicate_is_told_and_paired_by_mean_only() -> None:
+def test_other_data_in_a_replicate_is_told_and_its_images_are_not_paired() -> None:
     one, other = (drawn({"identity_transfer": [0.5, 0.7]}) for _ in range(2))
     for trial in other.variants[1].trials:
         trial.record.data["fingerprint"] = "other"  # type: ignore[index, union-attr]
     found = compare(of(one, 0), of(other, 1))
     assert "6 of 6 replicates saw other data" in found.notes[0]
+    assert np.isnan(found.lines[0].improvement) and found.lines[0].verdict == "better"
 
 
 @pytest.mark.parametrize(

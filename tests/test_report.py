@@ -64,10 +64,7 @@ def test_answer_names_the_fall_its_interval_and_what_three_replicates_cannot_sho
     assert found is not None
     assert float(found[1]) == pytest.approx(0.93, abs=0.03)
     assert float(found[2]) == pytest.approx(0.68, abs=0.03)
-    assert (
-        "3 replicates (seed and identity pair) that both have; sign-flip p cannot be below 0.25 with 3 replicates"
-        in first
-    )
+    assert "3 pairs that both have; sign-flip p cannot be below 0.25 with 3 pairs" in first
     assert any("gradual or undetermined" in sentence for sentence in answer(numbers))
 
 
@@ -80,7 +77,7 @@ def test_answer_claims_nothing_where_the_interval_holds_zero(tmp_path: Path) -> 
 
 def test_one_replicate_gets_no_interval(tmp_path: Path) -> None:
     first = answer(Numbers(load(write_ledger(tmp_path / "one", grids=(3, 7), replicates=1, tile=8))))[0]
-    assert "no interval from 1 replicate" in first
+    assert "no interval from 1 pair" in first
     assert "[" not in first
 
 
@@ -184,7 +181,7 @@ def test_verdicts_stand_in_every_format(tmp_path: Path) -> None:
         ("claim", "C1", "supported"), ("claim part", "C1", "supported"),
     ]  # fmt: skip
     assert float(rows[1]["delta_low"]) < float(rows[1]["delta"]) < float(rows[1]["delta_high"])
-    assert rows[1]["smallest_p"] == "0.25"
+    assert rows[1]["smallest_p"] == "0.125"
 
 
 def test_a_plan_without_claims_has_no_verdicts(page: str) -> None:

@@ -13,71 +13,55 @@ from harness.claims.transition import STEP, transition_fit
 CELLS = np.array([9.0, 16.0, 25.0, 36.0, 49.0])
 
 
-def test_hierarchical_bootstrap_keeps_the_spread_between_replicates() -> None:
-    rng = np.random.default_rng(0)
-    groups = [np.full(400, mean) + rng.normal(0, 0.01, 400) for mean in (0.0, 1.0, 2.0)]
-    spread = stats.hierarchical_bootstrap(groups, np.random.default_rng(1), 4000).std()
-    assert spread == pytest.approx(math.sqrt(2 / 3) / math.sqrt(3), rel=0.05)  # pooling the frames would give 0.02
-
-
-def test_hierarchical_bootstrap_refuses_an_empty_replicate() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        stats.hierarchical_bootstrap([np.ones(3), np.empty(0)], np.random.default_rng(0))
-
-
-def test_interval_is_students_t_when_images_do_not_vary() -> None:
-    groups = [np.full(8, value) for value in (0.1, 0.4, 0.7)]
-    interval = stats.mean_interval(groups, np.random.default_rng(2), draws=40_000)
+def test_interval_is_students_t_over_pairs() -> None:
+    interval = stats.estimate([0.1, 0.4, 0.7]).interval()
     half = 4.3027 * 0.3 / math.sqrt(3)
-    assert interval.mean == pytest.approx(0.4)
-    assert interval.high - interval.mean == pytest.approx(half, rel=0.02)
-    assert (interval.n, interval.images) == (3, 24)
+    assert (interval.mean, interval.n, interval.over) == (pytest.approx(0.4), 3, "pair")
+    assert interval.high - interval.mean == pytest.approx(half, rel=1e-4)
 
 
-@pytest.mark.parametrize("replicates", [3, 6])
-def test_interval_covers_the_truth_at_least_as_often_as_it_says(replicates: int) -> None:
-    rng, covered = np.random.default_rng(replicates), 0
-    for trial in range(300):
-        groups = [rng.normal(rng.normal(0, 0.2), 0.2, 24) for _ in range(replicates)]
-        interval = stats.mean_interval(groups, np.random.default_rng(trial), draws=200)
-        covered += interval.low <= 0 <= interval.high
-    assert covered / 300 >= 0.93
+@pytest.mark.parametrize("n", [3, 4, 6, 10])
+def test_interval_covers_the_truth_as_often_as_it_says(n: int) -> None:
+    draws = np.random.default_rng(n).normal(0, 0.2, (4000, n))
+    found = [stats.estimate(row).interval() for row in draws]
+    assert np.mean([i.low <= 0 <= i.high for i in found]) == pytest.approx(0.95, abs=0.012)
 
 
-def test_pairing_removes_what_the_images_share() -> None:
-    rng = np.random.default_rng(3)
-    base = [rng.normal(offset, 1.0, 64) for offset in (-2, 0, 2)]
-    other = [images + 0.1 + rng.normal(0, 0.01, 64) for images in base]
-    paired = stats.paired_interval(other, base, np.random.default_rng(4))
-    assert paired.excludes_zero
-    assert paired.mean == pytest.approx(0.1, abs=0.01)
-    assert not stats.mean_interval(other, np.random.default_rng(5)).excludes_zero
+def test_replicates_of_one_pair_are_averaged_and_one_pair_alone_counts_its_seeds() -> None:
+    found, over = stats.units({(0, "p1"): 1.0, (1, "p2"): 2.0, (2, "p1"): 3.0})
+    assert (list(found), over) == ([2.0, 2.0], "pair")
+    found, over = stats.units({(0, "own"): 1.0, (1, "own"): 3.0})
+    assert (list(found), over) == ([1.0, 3.0], "seed")
 
 
-def test_pairing_asks_for_the_same_replicates_on_both_sides() -> None:
-    with pytest.raises(ValueError, match="same replicates"):
-        stats.paired_differences([np.ones(2)], [])
+def test_differences_are_those_of_the_replicates_that_both_have() -> None:
+    assert stats.differences({(0, "p1"): 3.0, (1, "p2"): 1.0}, {(0, "p1"): 1.0}) == {(0, "p1"): 2.0}
 
 
-def test_undefined_images_are_left_out_and_undefined_replicates_do_not_count() -> None:
-    groups = [np.array([1.0, np.nan, 3.0]), np.array([2.0]), np.array([np.nan])]
-    interval = stats.mean_interval(groups, np.random.default_rng(0))
-    assert (interval.mean, interval.n, interval.images) == (2.0, 2, 3)
+def test_what_is_undefined_does_not_count() -> None:
+    found = stats.estimate([1.0, math.nan, 3.0])
+    assert (found.mean, found.n) == (2.0, 2)
 
 
-def test_one_replicate_has_a_mean_and_no_interval() -> None:
-    interval = stats.mean_interval([np.arange(9.0)], np.random.default_rng(0))
-    assert interval.mean == 4.0
-    assert not interval.known
-    assert math.isnan(stats.mean_interval([], np.random.default_rng(0)).mean)
+def test_one_value_has_a_mean_and_no_interval() -> None:
+    found = stats.estimate([4.0])
+    assert found.mean == 4.0
+    assert not found.interval().known and math.isnan(found.above(0.0)) and math.isnan(found.outside(0.1))
+    assert math.isnan(stats.estimate([]).mean)
 
 
-def test_three_replicates_never_reach_p_of_five_percent_and_say_so() -> None:
+def test_bounds_stay_inside_the_range_of_the_quantity() -> None:
+    found = stats.estimate([0.97, 0.99, 0.85])
+    assert found.bounds(0.95)[1] > 1
+    assert found.clipped(0.0, 1.0, 0.95) == (found.bounds(0.95)[0], 1.0)
+
+
+def test_three_pairs_never_reach_p_of_five_percent_and_say_so() -> None:
     result = stats.sign_flip([1.0, 1.1, 0.9], np.random.default_rng(0))
     assert result.p == result.attainable == 0.25
-    assert not result.decidable
-    assert result.sentence() == "sign-flip p cannot be below 0.25 with 3 replicates"
+    assert result.sentence() == "sign-flip p cannot be below 0.25 with 3 pairs"
     assert stats.sign_flip([1.0] * 6, np.random.default_rng(0)).p == pytest.approx(2 / 64)
+    assert stats.sign_flip([1.0, 1.1, 0.9], np.random.default_rng(0), "greater").p == 0.125
 
 
 def test_sign_flip_rejects_a_true_null_no_more_often_than_it_says() -> None:
@@ -86,8 +70,8 @@ def test_sign_flip_rejects_a_true_null_no_more_often_than_it_says() -> None:
     assert rejected / 400 <= 0.075
 
 
-def test_sign_flip_of_many_replicates_is_sampled_and_never_zero() -> None:
-    result = stats.sign_flip([1.0] * 20, np.random.default_rng(0), draws=2000)
+def test_sign_flip_of_many_units_is_sampled_and_never_zero() -> None:
+    result = stats.sign_flip([1.0] * 20, np.random.default_rng(0))
     assert 0 < result.p < 0.01
 
 
@@ -166,22 +150,18 @@ def test_fitted_curves_go_through_noiseless_data() -> None:
 
 
 def test_holm_steps_down_and_its_levels_decide_as_its_adjusted_p() -> None:
-    p = [0.03, 0.001, math.nan, 0.02, 0.3]
+    p = [0.03, 0.001, math.nan, 0.012, 0.3]
     adjusted, levels = stats.holm(p)
-    assert adjusted[:2] == [pytest.approx(0.06), pytest.approx(0.004)]
-    assert math.isnan(adjusted[2]) and math.isnan(levels[2])
-    assert adjusted[3:] == [pytest.approx(0.06), pytest.approx(0.3)]
-    assert levels[1] == 0.05 / 4
-    assert levels[0] == levels[3] == levels[4] == 0.05 / 3  # 0.02 is the first to fail
-    known = [i for i in range(5) if i != 2]
-    assert all((p[i] <= levels[i]) == (adjusted[i] <= 0.05) for i in known)
+    assert adjusted == [pytest.approx(value) for value in (0.09, 0.005, 1.0, 0.048, 0.6)]
+    assert levels == [0.05 / 3, 0.05 / 5, 0.05 / 3, 0.05 / 4, 0.05 / 3]  # what is unknown keeps its place: it is last
+    assert all((value <= level) == (a <= 0.05) for value, level, a in zip(p, levels, adjusted, strict=True))
 
 
 def test_wilson_interval_is_the_published_one_and_stays_inside() -> None:
     low, high = stats.wilson(81, 263)
     assert (low, high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))  # Newcombe 1998, method 3
     assert stats.wilson(0, 5)[0] == 0 and stats.wilson(5, 5)[1] == 1
-    with pytest.raises(ValueError, match="successes"):
+    with pytest.raises(ValueError, match="greater than n"):
         stats.wilson(3, 2)
 
 
@@ -194,14 +174,24 @@ def test_probability_of_improvement_counts_ties_half_and_weighs_replicates_alike
     assert 0.4 < interval.low < 0.5 < interval.high < 0.6
 
 
-def test_spread_between_seeds_needs_two_seeds_of_one_pair_and_ignores_the_pairs_levels() -> None:
-    assert not stats.spread_between_seeds({(0, "far"): 0.8, (1, "mid"): 0.4, (2, "near"): 0.5}).known
-    floor = stats.spread_between_seeds({(0, "far"): 0.80, (3, "far"): 0.82, (1, "mid"): 0.4, (4, "mid"): 0.42})
-    assert (floor.value, floor.repeats) == (pytest.approx(0.02 / math.sqrt(2)), 2)
+def test_spread_between_seeds_needs_two_of_one_pair_and_ignores_the_pairs_levels() -> None:
+    assert math.isnan(stats.seed_spread({(0, "p1"): 0.8, (1, "p2"): 0.4, (2, "p3"): 0.5}))
+    found = stats.seed_spread({(0, "p1"): 0.80, (3, "p1"): 0.82, (1, "p2"): 0.4, (4, "p2"): 0.42})
+    assert found == pytest.approx(0.02 / math.sqrt(2))
 
 
-def test_interval_and_p_of_an_estimate_agree() -> None:
-    found = stats.estimate([np.array([v, v + 0.1]) for v in (0.2, 0.5, 0.4)], np.random.default_rng(0))
-    interval = found.interval(1 - found.p(0.1))
-    assert interval.low == pytest.approx(0.1)
-    assert stats.Estimate(1.0, 0.0, 3, 3).p(0.5) == 0 and stats.Estimate(1.0, 0.0, 3, 3).p(1.0) == 1
+def test_bounds_and_one_sided_p_of_an_estimate_agree() -> None:
+    found = stats.estimate([0.2, 0.5, 0.4])
+    assert found.bounds(1 - found.above(0.1))[0] == pytest.approx(0.1)
+    assert found.bounds(1 - found.below(0.6))[1] == pytest.approx(0.6)
+    assert found.above(0.1) == pytest.approx(1 - found.below(0.1))
+    exact = stats.Estimate(1.0, 0.0, 3)
+    assert (exact.above(0.5), exact.below(0.5), exact.above(1.0)) == (0.0, 1.0, 1.0)
+
+
+def test_the_p_of_lying_outside_is_two_sided_for_no_margin_and_one_sided_for_a_wide_one() -> None:
+    found = stats.estimate([0.2, 0.5, 0.4])
+    assert found.outside(0.0) == pytest.approx(2 * found.above(0.0))
+    far = stats.estimate([10.2, 10.5, 10.4])
+    assert far.outside(9.0) == pytest.approx(far.above(9.0), rel=0.01)
+    assert found.inside(0.9) == pytest.approx(found.below(0.9))

@@ -1,8 +1,6 @@
-"""Page's test is exact where it can be, and a correlation sees replicates, not trials."""
+"""Page's test is exact where it can be, and each replicate has a correlation of its own."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
@@ -43,10 +41,14 @@ def test_slopes_are_changes_from_first_to_last() -> None:
     assert trend.slopes(np.array([[0.0, 1.0, 2.0, 3.0], [5.0, 4.0, 3.0, 2.0]])) == pytest.approx([3.0, -3.0])
 
 
-def test_correlation_removes_what_a_replicate_shares() -> None:
+def test_fisher_z_is_each_rows_own_and_removes_what_the_row_shares() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(6, 5))
     level = np.arange(6.0)[:, None] * 10
-    found = trend.correlation(x + level, -x + level, rng)
-    assert math.tanh(found.mean) == pytest.approx(-1, abs=1e-4)
-    assert math.isnan(trend.correlation(np.ones((3, 4)), x[:3, :4], rng).mean)
+    found = trend.fisher_z(x + level, 0.5 * x + level + rng.normal(0, 0.1, x.shape))
+    each = [np.corrcoef(x[i], 0.5 * x[i])[0, 1] for i in range(6)]
+    assert found.shape == (6,) and np.all(found > 1) and np.allclose(each, 1)
+    assert np.tanh(trend.fisher_z(x + level, level - x)) == pytest.approx(-1, abs=1e-5)
+    y = rng.normal(size=(6, 5))
+    assert np.tanh(trend.fisher_z(x, y)) == pytest.approx([np.corrcoef(a, b)[0, 1] for a, b in zip(x, y, strict=True)])
+    assert np.isnan(trend.fisher_z(np.ones((3, 4)), x[:3, :4])).all()

@@ -104,10 +104,10 @@ def test_a_persons_way_is_his_decoder_and_leaves_the_mode_alone(name: str) -> No
     size, options = EXISTS.get(name, [(32, {})])[0]
     model = built(name, size, mask=True, **options).eval()
     z = torch.randn(2, *model.latent_shape)
-    ways = model.ways()
+    decoders = model.person_decoders()
     for person in PEOPLE:
-        assert torch.equal(ways[person](z), model.decode(z, person))
-        ways[person].train(ways[person].training)
+        assert torch.equal(decoders[person](z), model.decode(z, person))
+        decoders[person].train(decoders[person].training)
     assert not any(module.training for module in model.modules())
 
 

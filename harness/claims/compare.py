@@ -1,9 +1,9 @@
 """Two trials, two variants, or two result folders side by side: better, worse, same or undecided, metric by metric.
 
-Everything is told of B against A. Differences are paired by seed, identity pair and image, with 95 % intervals over
-replicates; each line stands for itself (no correction over lines). `same` means that the whole interval lies inside an
-equivalence margin: the spread between seeds (of the same variant and identity pair) where A or B was run with two
-seeds of one pair, else a stated fraction of A's mean.
+B is reported against A. Differences are paired by replicate, with 95 % intervals over pairs of people; a single
+replicate has an interval over its images, and says so. Each line stands for itself (no correction over lines). `same`
+means that the whole interval lies inside a margin: the spread between seeds of one pair of people where A or B was run
+with two seeds of a pair, else a stated fraction of A's mean.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.claims.stats import Array, Estimate
 from harness.errors import UsageError, did_you_mean
 from harness.ledger.facts import Facts
 from harness.ledger.records import ledgers
-from harness.ledger.table import Key, Table, Variant, load
+from harness.ledger.table import Key, Replicates, Table, Variant, load
 from metrics.costs import LOSS
 
 FRACTION = 0.05
@@ -51,7 +51,7 @@ class Line:
     low: float
     high: float
     n: int
-    basis: str  # replicate, or image where there is one replicate
+    basis: str  # pair; seed where all have the same two people; image where there is one replicate
     margin: float
     margin_from: str
     verdict: str  # better | worse | higher | lower | same | undecided
@@ -117,7 +117,7 @@ def _trial(text: str, root: Path) -> Side:
 
 def compare(a: Side, b: Side, metrics: Sequence[str] = (), fraction: float = FRACTION) -> Comparison:
     """B against A. ``metrics`` chooses (default: the headlines and costs); ``fraction`` is the margin of `same` where
-    no spread between seeds is known. UsageError when there is nothing to compare.
+    the spread between seeds is unknown. UsageError when there is nothing to compare.
     """
     if "suite" in (a.kind, b.kind) and a.kind != b.kind:
         raise UsageError(f"a {a.kind} and a {b.kind} cannot be compared. Name a variant on both sides: SUITE:LABEL")
@@ -144,9 +144,9 @@ def compare(a: Side, b: Side, metrics: Sequence[str] = (), fraction: float = FRA
                 raise UsageError(f"{problem}. Compare trials of the same seed and identity pair")
             notes.append(problem)
             continue
-        apart = [k for k in keys if _print(left, k) != _print(right, k)]
+        apart = [k for k in keys if _fingerprint(left, k) != _fingerprint(right, k)]
         if apart:
-            notes.append(f"{name}: {len(apart)} of {len(keys)} replicates saw other data, and are paired by mean only")
+            notes.append(f"{name}: {len(apart)} of {len(keys)} replicates saw other data: their images are not paired")
         facts = [table.facts(metric) for metric in chosen]
         lines += [line for one in facts if (line := _line(name, one, left, right, keys, apart, fraction))]
     if not lines:
@@ -174,7 +174,7 @@ def _keys(variant: Variant) -> str:
     return ", ".join(f"seed {seed} {pair}".strip() for seed, pair in variant.done) or "none done"
 
 
-def _print(variant: Variant, key: Key) -> Any:
+def _fingerprint(variant: Variant, key: Key) -> Any:
     return variant.done[key].part("data").get("fingerprint")
 
 
@@ -182,28 +182,27 @@ def _line(
     name: str, facts: Facts, left: Variant, right: Variant, keys: Sequence[Key], apart: Sequence[Key], fraction: float
 ) -> Line | None:
     metric, sign = facts.name, facts.sign
-    ours, theirs = left.groups(metric), right.groups(metric)
-    shared = [key for key in keys if key in ours and key in theirs]
+    ours, theirs = left.replicates(metric), right.replicates(metric)
+    shared = [key for key in keys if key in ours.means and key in theirs.means]
     if not shared:
         return None
-    a, b = [ours[k] for k in shared], [theirs[k] for k in shared]
-    whole = [[np.array([np.nanmean(v)]) if k in apart else v for k, v in zip(shared, g, strict=True)] for g in (a, b)]
-    differences = stats.paired_differences(whole[1], whole[0])
-    rng = stats.generator("compare", name, metric)
-    found, basis = _estimate(differences, rng)
-    margin, margin_from = _margin(left, right, metric, fraction, a)
+    images = [theirs.images[k] - ours.images[k] for k in shared if k not in apart and _alike(ours, theirs, k)]
+    found = _estimate({key: theirs.means[key] - ours.means[key] for key in shared}, images)
+    a = float(np.mean([ours.means[key] for key in shared]))
+    margin, margin_from = _margin(ours, theirs, fraction, a)
     interval = found.interval()
-    better = stats.probability_of_improvement([sign * d for d in differences], rng).mean if sign else math.nan
+    rng = stats.generator("compare", name, metric)
+    better = stats.probability_of_improvement([sign * d for d in images], rng).mean if sign else math.nan
     return Line(
         variant=name,
         metric=metric,
-        a=float(np.mean([np.nanmean(v) for v in a])),
-        b=float(np.mean([np.nanmean(v) for v in b])),
+        a=a,
+        b=float(np.mean([theirs.means[key] for key in shared])),
         difference=found.mean,
         low=interval.low,
         high=interval.high,
         n=found.n,
-        basis=basis,
+        basis=found.over,
         margin=margin,
         margin_from=margin_from,
         verdict=_verdict(interval.low, interval.high, margin, sign),
@@ -211,20 +210,20 @@ def _line(
     )
 
 
-def _estimate(differences: list[Array], rng: np.random.Generator) -> tuple[Estimate, str]:
-    """Over replicates; over the images of a single one, where there are enough of them."""
-    if len(differences) == 1 and np.isfinite(differences[0]).sum() >= 8:
-        return stats.estimate(list(differences[0][:, None]), rng), "image"
-    return stats.estimate(differences, rng), "replicate"
+def _alike(a: Replicates, b: Replicates, key: Key) -> bool:
+    return a.images[key].size > 0 and a.images[key].shape == b.images[key].shape
 
 
-def _margin(left: Variant, right: Variant, metric: str, fraction: float, a: Sequence[Array]) -> tuple[float, str]:
-    for variant in (left, right):
-        means = {key: float(np.nanmean(values)) for key, values in variant.groups(metric).items()}
-        spread = stats.spread_between_seeds(means)
-        if spread.known:
-            return spread.value, "spread between seeds"
-    return fraction * abs(float(np.mean([np.nanmean(v) for v in a]))), f"{100 * fraction:g} % of A"
+def _estimate(differences: Mapping[Key, float], images: Sequence[Array]) -> Estimate:
+    """Over pairs of people; over the images of a single replicate, where there are enough of them."""
+    if len(differences) == 1 and images and np.isfinite(images[0]).sum() >= 8:
+        return stats.estimate(images[0], "image")
+    return stats.estimate_of(differences)
+
+
+def _margin(a: Replicates, b: Replicates, fraction: float, mean: float) -> tuple[float, str]:
+    spreads = [spread for spread in map(stats.seed_spread, (a.means, b.means)) if math.isfinite(spread)]
+    return (spreads[0], "spread between seeds") if spreads else (fraction * abs(mean), f"{100 * fraction:g} % of A")
 
 
 def _verdict(low: float, high: float, margin: float, sign: int) -> str:

@@ -1,33 +1,36 @@
-"""Intervals, paired differences and tests over replicates: small-sample honest, and the same numbers on every call.
+"""Intervals, tests and corrections over independent units: small-sample honest, and the same numbers on every call.
 
-A *replicate* is one (seed, identity pair); images sit inside replicates and are never counted as independent trials.
-Every random draw comes from a numpy generator that the caller hands in.
+A *replicate* is one pair of people with one seed. People carry most of the variance, so the independent unit is the
+pair: replicates that share one are averaged first (`units`). Images sit inside replicates and never count as trials.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 Array = NDArray[np.float64]
+Side = Literal["two-sided", "greater", "less"]
+EXACT_FLIPS = 20_000  # sign flips are all tried while they are no more than these: up to 14 units
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over replicates with its interval. ``low`` and ``high`` are NaN below two replicates."""
+    """A mean with its interval. ``low`` and ``high`` are NaN below two units; ``over`` names what n counts."""
 
     mean: float
     low: float
     high: float
-    n: int  # replicates
-    images: int  # per-image values under them
+    n: int
+    images: int = 0  # per-image values under them
+    over: str = "pair"  # pair | seed | image
 
     @property
     def known(self) -> bool:
@@ -39,22 +42,54 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class SignFlip:
-    """Two-sided sign-flip test. ``attainable`` is the smallest p that n replicates can give at all."""
+class Estimate:
+    """A mean over n units with its standard error, from which intervals and p-values by Student's t follow.
 
-    p: float
-    attainable: float
+    ``error`` is NaN below two units. Without any spread a p-value is 0 or 1: so it is of costs, which are exact.
+    """
+
+    mean: float
+    error: float
     n: int
+    over: str = "pair"
 
-    @property
-    def decidable(self) -> bool:
-        return self.attainable < 0.05
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Two-sided."""
+        return Interval(self.mean, *self.bounds(0.5 + confidence / 2), self.n, 0, self.over)
 
-    def sentence(self) -> str:
-        count = f"{self.n} replicate" + ("" if self.n == 1 else "s")
-        if not self.decidable:
-            return f"sign-flip p cannot be below {self.attainable:.2g} with {count}"
-        return f"sign-flip p = {self.p:.2g} ({count})"
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """A lower and an upper bound, each of which holds with ``confidence``."""
+        if not math.isfinite(self.error):
+            return math.nan, math.nan
+        half = float(stats.t.ppf(confidence, self.n - 1)) * self.error
+        return self.mean - half, self.mean + half
+
+    def above(self, value: float) -> float:
+        """One-sided p: small when the mean surely lies above ``value``. Below two units nothing is sure: NaN."""
+        if not math.isfinite(self.error):
+            return math.nan
+        distance, size = self.mean - value, max(abs(self.mean), abs(value))
+        if self.error <= 1e-12 * size:
+            return float(distance <= 1e-9 * size)
+        return float(stats.t.sf(distance / self.error, self.n - 1))
+
+    def below(self, value: float) -> float:
+        """One-sided p: small when the mean surely lies below ``value``."""
+        return Estimate(-self.mean, self.error, self.n).above(-value)
+
+    def inside(self, within: float) -> float:
+        """p: small when the mean surely lies between -``within`` and ``within`` (two one-sided tests)."""
+        return float(np.maximum(self.above(-within), self.below(within)))
+
+    def outside(self, within: float) -> float:
+        """p: small when the mean surely lies beyond -``within`` or ``within``, for the worst of all means inside."""
+        mirrored = Estimate(abs(self.mean), self.error, self.n)
+        return float(np.minimum(1.0, mirrored.above(within) + mirrored.above(-within)))
+
+    def clipped(self, low: float, high: float, confidence: float) -> tuple[float, float]:
+        """`bounds` cut at the range of the quantity: a mean cannot lie outside it, so no coverage is lost."""
+        lower, upper = self.bounds(confidence)
+        return float(np.clip(lower, low, high)), float(np.clip(upper, low, high))
 
 
 def generator(*names: str) -> np.random.Generator:
@@ -63,119 +98,73 @@ def generator(*names: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def hierarchical_bootstrap(groups: Sequence[Array], rng: np.random.Generator, draws: int = 1000) -> Array:
-    """Resampled grand means, shape (draws,): replicates with replacement, then images within each drawn replicate.
+def units(means: Mapping[tuple[int, str], float]) -> tuple[Array, str]:
+    """Independent values of replicates {(seed, pair): mean}, and what they are: one mean for each pair of people.
 
-    ``groups`` holds one non-empty 1-D array of per-image values for each replicate. The grand mean is the mean of
-    replicate means, so a replicate with more images does not weigh more.
+    Where all replicates have the same two people (a folder of one's own), the seeds are what varies, and an interval
+    over them speaks of these people only.
     """
-    if not groups or any(len(g) == 0 for g in groups):
-        raise ValueError("hierarchical_bootstrap needs at least one replicate, and one value in each")
-    n = len(groups)
-    chosen = rng.integers(0, n, size=(draws, n))
-    means = np.empty((draws, n))
-    for index, values in enumerate(groups):
-        rows, columns = np.nonzero(chosen == index)
-        if len(values) == 1:
-            means[rows, columns] = values[0]
-            continue
-        images = rng.integers(0, len(values), size=(len(rows), len(values)), dtype=np.int32)
-        means[rows, columns] = np.asarray(values, dtype=np.float64)[images].mean(axis=1)
-    return means.mean(axis=1)
+    by_pair: dict[str, list[float]] = {}
+    for (_, pair), value in means.items():
+        by_pair.setdefault(pair, []).append(value)
+    if len(by_pair) == 1 and len(means) > 1:
+        return np.array(list(means.values()), dtype=np.float64), "seed"
+    return np.array([np.mean(values) for values in by_pair.values()], dtype=np.float64), "pair"
+
+
+def estimate(values: Sequence[float] | Array, over: str = "pair") -> Estimate:
+    """Mean and standard error of independent values; those that are not finite are left out."""
+    known = np.asarray(values, dtype=np.float64)
+    known = known[np.isfinite(known)]
+    n = known.size
+    error = float(known.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return Estimate(float(known.mean()) if n else math.nan, error, n, over)
+
+
+def estimate_of(means: Mapping[tuple[int, str], float]) -> Estimate:
+    """Of replicates {(seed, pair): mean}, over pairs of people."""
+    return estimate(*units(means))
+
+
+def differences(a: Mapping[tuple[int, str], float], b: Mapping[tuple[int, str], float]) -> dict[tuple[int, str], float]:
+    """a - b for each replicate that both have."""
+    return {key: a[key] - b[key] for key in a if key in b}
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over replicates and its standard error, from which intervals of any level and p-values follow.
+class SignFlip:
+    """Sign-flip test. ``attainable`` is the smallest p that n units can give at all."""
 
-    ``error`` is NaN below two replicates. Intervals and p-values use Student's t with n - 1 degrees of freedom, so the
-    interval of level 1 - alpha leaves ``value`` out exactly when ``p(value) < alpha``.
+    p: float
+    attainable: float
+    n: int
+    over: str = "pair"
+
+    def sentence(self) -> str:
+        """The finding, or that there can be none."""
+        count = f"{self.n} {self.over}" + ("" if self.n == 1 else "s")
+        if self.attainable >= 0.05:
+            return f"sign-flip p cannot be below {self.attainable:.2g} with {count}"
+        return f"sign-flip p = {self.p:.2g} ({count})"
+
+
+def sign_flip(
+    values: Sequence[float] | Array, rng: np.random.Generator, side: Side = "two-sided", over: str = "pair"
+) -> SignFlip:
+    """Sign-flip (paired permutation) test of mean 0 on one difference for each unit; exact up to 14 units.
+
+    With n units no two-sided p can be below 2 / 2^n: three never reach 0.05, six do.
     """
-
-    mean: float
-    error: float
-    n: int  # replicates
-    images: int  # per-image values under them
-
-    def interval(self, confidence: float = 0.95) -> Interval:
-        if not math.isfinite(self.error):
-            return Interval(self.mean, math.nan, math.nan, self.n, self.images)
-        half = float(stats.t.ppf(0.5 + confidence / 2, self.n - 1)) * self.error
-        return Interval(self.mean, self.mean - half, self.mean + half, self.n, self.images)
-
-    def p(self, value: float = 0.0) -> float:
-        """Two-sided p of the mean being ``value``; NaN below two replicates. Without any spread it is 0 or 1."""
-        if not math.isfinite(self.error):
-            return math.nan
-        distance = abs(self.mean - value)
-        if self.error <= 1e-12 * max(abs(self.mean), abs(value)):
-            return float(distance <= 1e-9 * max(abs(self.mean), abs(value)))
-        return float(2 * stats.t.sf(distance / self.error, self.n - 1))
-
-
-def estimate(groups: Sequence[Array], rng: np.random.Generator, draws: int = 1000) -> Estimate:
-    """Mean of replicate means with a standard error that stays honest at two or three replicates.
-
-    The standard error is the hierarchical bootstrap's, corrected by sqrt(n / (n - 1)); with Student's t it keeps the
-    coverage of its intervals. Plain percentiles of the bootstrap cannot leave the range of the replicates, and so cover
-    at most 75 % when n = 3 (Hesterberg 2015, "What teachers should know about the bootstrap", section 4).
-    """
-    clean = [g[np.isfinite(g)] for g in (np.asarray(g, dtype=np.float64).ravel() for g in groups)]
-    clean = [g for g in clean if g.size]
-    images = sum(g.size for g in clean)
-    if not clean:
-        return Estimate(math.nan, math.nan, 0, 0)
-    mean = float(np.mean([g.mean() for g in clean]))
-    n = len(clean)
+    known = np.asarray(values, dtype=np.float64)
+    known = known[np.isfinite(known)]
+    n, sides = known.size, 2 if side == "two-sided" else 1
     if n < 2:
-        return Estimate(mean, math.nan, n, images)
-    error = float(np.std(hierarchical_bootstrap(clean, rng, draws))) * math.sqrt(n / (n - 1))
-    return Estimate(mean, error, n, images)
-
-
-def mean_interval(
-    groups: Sequence[Array], rng: np.random.Generator, confidence: float = 0.95, draws: int = 1000
-) -> Interval:
-    """Mean of replicate means with its interval: see `estimate`."""
-    return estimate(groups, rng, draws).interval(confidence)
-
-
-def paired_differences(a: Sequence[Array], b: Sequence[Array]) -> list[Array]:
-    """Per-image differences a - b replicate by replicate; of the means where the image counts differ."""
-    if len(a) != len(b):
-        raise ValueError(f"paired comparison needs the same replicates on both sides, got {len(a)} and {len(b)}")
-    pairs = [
-        (np.asarray(x, dtype=np.float64).ravel(), np.asarray(y, dtype=np.float64).ravel())
-        for x, y in zip(a, b, strict=True)
-    ]
-    return [x - y if x.shape == y.shape else np.array([np.nanmean(x) - np.nanmean(y)]) for x, y in pairs]
-
-
-def paired_interval(
-    a: Sequence[Array], b: Sequence[Array], rng: np.random.Generator, confidence: float = 0.95, draws: int = 1000
-) -> Interval:
-    """Interval of the mean difference a - b, paired by replicate and by image within it."""
-    return mean_interval(paired_differences(a, b), rng, confidence, draws)
-
-
-def sign_flip(differences: Sequence[float] | Array, rng: np.random.Generator, draws: int = 20_000) -> SignFlip:
-    """Sign-flip (paired permutation) test of mean 0 on one difference a replicate; exact up to 14 replicates.
-
-    With n replicates no p can be below 2 / 2^n: three replicates never reach 0.05, six do.
-    """
-    d = np.asarray(differences, dtype=np.float64)
-    d = d[np.isfinite(d)]
-    n = d.size
-    if n == 0:
-        return SignFlip(math.nan, 1.0, 0)
-    observed = abs(d.mean()) * (1 - 1e-12)  # equal sums in another order must count as equal
-    if n <= 14:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-        p = float(np.mean(np.abs(signs @ d) / n >= observed))
-        return SignFlip(p, min(1.0, 2.0 / 2**n), n)
-    signs = rng.choice(np.array([1.0, -1.0]), size=(draws, n))
-    extreme = int(np.sum(np.abs(signs @ d) / n >= observed))
-    return SignFlip((extreme + 1) / (draws + 1), max(2.0 / 2**n, 1 / (draws + 1)), n)
+        return SignFlip(1.0 if n else math.nan, 1.0, n, over)
+    found = stats.permutation_test(
+        (known,), np.mean, permutation_type="samples", alternative=side, n_resamples=EXACT_FLIPS, rng=rng
+    )
+    attainable = sides / 2**n if 2**n <= EXACT_FLIPS else max(sides / 2**n, sides / (EXACT_FLIPS + 1))
+    return SignFlip(float(found.pvalue), min(1.0, attainable), n, over)
 
 
 def interquartile_mean(values: Array) -> float:
@@ -189,30 +178,26 @@ def holm(p: Sequence[float], alpha: float = 0.05) -> tuple[list[float], list[flo
     """Holm's step-down over hypotheses: adjusted p, and the level at which each was tested.
 
     Sorted p-values are compared with alpha / m, alpha / (m - 1) ... until the first one that fails; that one and all
-    larger ones share its level. So ``p[i] <= levels[i]`` exactly when ``adjusted[i] <= alpha``, and an interval of
-    confidence ``1 - levels[i]`` decides as the test does. NaN is no hypothesis: it gets NaN and counts for none.
+    larger ones share its level. So ``p[i] <= levels[i]`` exactly when ``adjusted[i] <= alpha``, and an interval whose
+    bounds have confidence ``1 - levels[i]`` decides as the test does. NaN counts as 1: what cannot be tested yet keeps
+    its place in the family, so that no level depends on which claims have data already.
     """
-    known = sorted((value, index) for index, value in enumerate(p) if math.isfinite(value))
+    ordered = sorted((1.0 if math.isnan(value) else value, index) for index, value in enumerate(p))
     adjusted, levels = [math.nan] * len(p), [math.nan] * len(p)
     highest, open_, level = 0.0, True, alpha
-    for rank, (value, index) in enumerate(known):
+    for rank, (value, index) in enumerate(ordered):
         if open_:
-            level = alpha / (len(known) - rank)
+            level = alpha / (len(ordered) - rank)
             open_ = value <= level
-        highest = max(highest, min(1.0, value * (len(known) - rank)))
+        highest = max(highest, min(1.0, value * (len(ordered) - rank)))
         adjusted[index], levels[index] = highest, level
     return adjusted, levels
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a success rate (Wilson 1927), inside [0, 1] and sensible at 0 and at n successes."""
-    if not 0 <= successes <= n or n == 0:
-        raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, got {successes} of {n}")
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
-    rate, spread = successes / n, z * z / n
-    middle = (rate + spread / 2) / (1 + spread)
-    half = z * math.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    found = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def probability_of_improvement(
@@ -232,25 +217,13 @@ def probability_of_improvement(
         drawn += rng.multinomial(row.size, counts / row.size, size=draws) @ np.array([0.0, 0.5, 1.0]) / row.size
     low, high = np.quantile(drawn / len(wins), [0.5 - confidence / 2, 0.5 + confidence / 2])
     mean = float(np.mean([row.mean() for row in wins]))
-    return Interval(mean, float(low), float(high), len(wins), sum(row.size for row in wins))
+    return Interval(mean, float(low), float(high), len(wins), sum(row.size for row in wins), "image")
 
 
-@dataclass(frozen=True)
-class SeedSpread:
-    """What another seed of the same variant and identity pair changes: standard deviation, and its repeats."""
+def seed_spread(means: Mapping[tuple[int, str], float]) -> float:
+    """Standard deviation over seeds within a pair of people, pooled over pairs: what a repeat would change.
 
-    value: float
-    repeats: int  # degrees of freedom: replicates minus identity pairs
-
-    @property
-    def known(self) -> bool:
-        return math.isfinite(self.value)
-
-
-def spread_between_seeds(means: Mapping[tuple[int, str], float]) -> SeedSpread:
-    """Spread of one variant's replicate means {(seed, pair): mean} over seeds within an identity pair, pooled.
-
-    Unknown (NaN) while no pair was run with two seeds: the spread over pairs is no noise, it is the pairs' difference.
+    NaN while no pair was run with two seeds.
     """
     by_pair: dict[str, list[float]] = {}
     for (_, pair), value in means.items():
@@ -258,4 +231,4 @@ def spread_between_seeds(means: Mapping[tuple[int, str], float]) -> SeedSpread:
             by_pair.setdefault(pair, []).append(value)
     squares = sum(float(np.sum((np.array(v) - np.mean(v)) ** 2)) for v in by_pair.values())
     repeats = sum(len(v) - 1 for v in by_pair.values())
-    return SeedSpread(math.sqrt(squares / repeats) if repeats else math.nan, repeats)
+    return math.sqrt(squares / repeats) if repeats else math.nan

@@ -1,4 +1,4 @@
-"""Trends over ordered variants: Page's test within replicates, and correlation of two metrics across trials.
+"""Trends over ordered variants: Page's test within replicates, fitted changes, and correlation of two metrics.
 
 Every array here is (n, k): one row a replicate, one column a variant in its order.
 """
@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.claims.stats import Estimate
-
 Array = NDArray[np.float64]
+LARGEST_R = 0.999999  # of a row: Fisher's z of 1 is infinite
 EXACT_COLUMNS = 7  # 7! = 5,040 orders of a row; the rows' distributions are then convolved, whatever their number
 
 
@@ -78,23 +77,14 @@ def slopes(rows: Array) -> Array:
     return (rows @ x) / float(x @ x)
 
 
-def correlation(x: Array, y: Array, rng: np.random.Generator, draws: int = 1000) -> Estimate:
-    """Fisher's z of the correlation of ``x`` and ``y`` (n, k) with each replicate's mean removed from both.
+def fisher_z(x: Array, y: Array) -> Array:
+    """Fisher's z of the correlation over the columns of ``x`` and ``y`` (n, k), one for each row: (n,).
 
-    The standard error is the bootstrap's over replicates, corrected by sqrt(n / (n - 1)). `math.tanh` of the mean and
-    of the interval's ends are correlations. NaN when one of them does not vary.
+    `math.tanh` of their mean is a correlation. NaN in a row in which one of the two does not vary.
     """
+    flat = np.any([np.ptp(v, axis=1) <= 1e-12 * np.abs(v).max(axis=1) for v in (x, y)], axis=0)
     x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
-    sums = np.stack([(x * y).sum(axis=1), (x * x).sum(axis=1), (y * y).sum(axis=1)])  # (3, n)
-    n = x.shape[0]
-
-    def z(totals: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.arctanh(np.clip(totals[0] / np.sqrt(totals[1] * totals[2]), -0.999999, 0.999999))
-
-    middle = float(z(sums.sum(axis=1)))
-    if n < 2 or not math.isfinite(middle):
-        return Estimate(middle, math.nan, n, x.size)
-    drawn = z(sums[:, rng.integers(0, n, size=(draws, n))].sum(axis=2))
-    error = float(np.nanstd(drawn)) * math.sqrt(n / (n - 1))
-    return Estimate(middle, error, n, x.size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    r[flat] = np.nan
+    return np.arctanh(np.clip(r, -LARGEST_R, LARGEST_R))

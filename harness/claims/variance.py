@@ -105,9 +105,8 @@ def _means(table: Table, metric: str) -> dict[str, dict[Key, float]]:
     """{variant: {(seed, pair): mean}}; cells that differ only in whom they show are one variant."""
     found: dict[str, dict[Key, float]] = {}
     for trial in table.done:
-        values = trial.values(metric)
-        if values.size and np.isfinite(values).any():
-            found.setdefault(_name(trial.settings), {})[trial.key] = float(np.nanmean(values))
+        if math.isfinite(value := trial.mean(metric)):
+            found.setdefault(_name(trial.settings), {})[trial.key] = value
     return found
 
 

@@ -1,16 +1,15 @@
-"""A claim in, a verdict out: supported, refuted or undecided, with an effect, an interval and n.
+"""A claim in, a verdict out: supported, refuted or undecided, with an effect, its bounds and n.
 
-The rule, the same for every relation. A claim's interval lies wholly on the claim's side of its margin: supported.
-Wholly on the other side: refuted. Else undecided. Intervals are wider than 95 % where a suite makes several claims:
-Holm's correction runs over the suite's claims, and the interval of each has the level at which Holm tests it, so that
-interval and adjusted p never disagree.
-- A conjunction is supported when all its parts are, refuted when one is. k parts have k chances to refute it, so with
-  three parts or more each is tested at 2/k of the claim's level (two need nothing: each errs to one side only).
-- A trend rests on Page's test (Holm-adjusted) and on the 90 % interval of the fitted change, which must agree with it:
-  the test alone takes the identity pairs as fixed. One clear step the other way refutes a trend.
-- A step rests on the transition fit (BIC gain above 10); a step in the asked range that fits clearly worse than the
-  best curve is refuted.
-- A failed or absent trial, a metric without a number or an unmet condition leaves the claim undecided, and says so.
+The rule, the same for every relation. Surely on the claim's side of its margin: supported. Surely on the other side:
+refuted. Else undecided. Each side is a one-sided test, and the bounds shown have the level of that test, so bounds and
+verdict never disagree.
+- A suite errs in at most 5 % of its runs. Its primary claim is tested first, at 5 %. Once that is decided, the others
+  share 5 % by Holm's correction; until then they are undecided.
+- A plan with looks is judged at each look that its records reach, on the first pairs alone, at the level that the look
+  has (`harness.claims.looks`). The first look that decides a claim decides it for good.
+- A conjunction is supported when all its parts are. It is refuted when one is, at the k-th part of the level for k
+  parts, because k parts have k chances to refute it.
+- A failed or absent trial, an undefined metric or an unmet condition leaves the claim undecided, and says so.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.claims import stats
-from harness.claims.evidence import Evidence, gather, unmet
+from harness.claims.course import Stage, course_of, labels_of, looks_of
+from harness.claims.evidence import Evidence
+from harness.claims.looks import nominal, overall
 from harness.claims.stats import Interval
 from harness.ledger.facts import Facts
 from harness.ledger.table import Table
@@ -35,8 +36,9 @@ SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 class Part:
     """One relation of a claim and what the records say about it; figures are NaN where there are none.
 
-    ``low`` and ``high`` bound ``effect`` at the confidence ``level``. ``p`` decides, ``p_holm`` is it adjusted;
-    ``p_sign`` is the sign-flip test's (Page's for a trend), ``p_attainable`` the smallest that it can give with n.
+    ``low`` and ``high`` bound ``effect``, each with confidence ``level``. ``p`` is one-sided and decides at this look;
+    ``p_holm`` is it adjusted for the looks and the suite's other claims. ``p_sign`` is the sign-flip test's (Page's for
+    a trend), ``p_attainable`` the smallest that it can give with n. ``n`` counts pairs of people.
     """
 
     text: str
@@ -55,11 +57,15 @@ class Part:
     improvement: Interval | None = None  # share of images that are better, of these replicates
     reason: str = ""
     own_scale: bool = False  # the effect is no value of the metric: a correlation, a place on an axis
+    margin: float = math.nan  # of the effect, where the claim ends
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to one claim. ``source`` is what the source material expects of it: supported, refuted or open."""
+    """The answer to one claim. ``source`` is what the source material expects of it: supported, refuted or open.
+
+    ``look`` is the number of pairs at which it was decided, or last looked at; 0 when no look was reached.
+    """
 
     id: str
     says: str
@@ -67,6 +73,8 @@ class Verdict:
     verdict: str
     reason: str
     parts: tuple[Part, ...] = ()
+    primary: bool = False
+    look: int = 0
 
     @property
     def agreement(self) -> str:
@@ -81,58 +89,73 @@ class Verdict:
 def judge(table: Table) -> list[Verdict]:
     """The verdicts on the claims of the table's plan, in order; none when the plan holds none."""
     claims = [claim for claim in table.plan.get("claims") or [] if "parts" in claim]
-    found = [_evidence(table, claim) for claim in claims]
-    decisive = [math.nan if void else _p(parts) for void, parts in found]
-    adjusted, levels = stats.holm(decisive, ALPHA)
+    if not claims:
+        return []
+    looks = looks_of(table)
+    courses = [course_of(table, claim, looks) for claim in claims]
+    p = [_sequential(course, looks) for course in courses]
+    first = primary_of(claims)
+    _, levels = stats.holm([value for place, value in enumerate(p) if place != first], ALPHA)
+    levels.insert(first, ALPHA)
+    waits = not p[first] <= ALPHA
     return [
-        _verdict(table, claim, void, parts, math.nan if math.isnan(p) else level)
-        for claim, (void, parts), p, level in zip(claims, found, adjusted, levels, strict=True)
+        _verdict(table, claim, course, looks, level, "" if place == first or not waits else str(claims[first]["id"]))
+        for place, (claim, course, level) in enumerate(zip(claims, courses, levels, strict=True))
     ]
 
 
-def _evidence(table: Table, claim: Mapping[str, Any]) -> tuple[str, list[Evidence]]:
-    void = "; ".join(filter(None, (unmet(table, condition) for condition in claim.get("only_if") or [])))
-    parts = [gather(table, part, str(claim["id"]), str(place)) for place, part in enumerate(claim["parts"])]
-    return void, parts
+def primary_of(claims: Sequence[Mapping[str, Any]]) -> int:
+    """The place of the claim that is tested first: the one marked so, else the first."""
+    return next((place for place, claim in enumerate(claims) if claim.get("primary")), 0)
 
 
-def _factor(parts: Sequence[object]) -> float:
-    return max(1.0, len(parts) / 2)
+def _sequential(course: Sequence[Stage], looks: Sequence[int]) -> float:
+    """The smallest level at which some look decides the claim; NaN when none can."""
+    known = [overall(looks, stage.place, stage.p) for stage in course if not math.isnan(stage.p)]
+    return min(known, default=math.nan)
 
 
-def _p(parts: Sequence[Evidence]) -> float:
-    """The p-value that decides a claim; NaN when nothing can, so that it counts for nothing in Holm's family."""
-    known = [part for part in parts if not part.missing]
-    against = min((part.refutes for part in known), default=math.nan)
-    p = min(against, max(part.supports for part in parts)) if len(known) == len(parts) else against
-    return min(1.0, p * _factor(parts))
+def _verdict(
+    table: Table,
+    claim: Mapping[str, Any],
+    course: Sequence[Stage],
+    looks: Sequence[int],
+    level: float,
+    waits_for: str,
+) -> Verdict:
+    says, source, primary = claim["says"], claim.get("source", SUPPORTED), bool(claim.get("primary"))
+    if not course:
+        wanted = f"no look yet: {', '.join(labels_of(claim))} at {looks[0]} pairs are needed"
+        return Verdict(claim["id"], says, source, UNDECIDED, wanted, (), primary)
+    at = nominal(looks, level)
+    stage = next((stage for stage in course if stage.p <= at[stage.place]), course[-1])
+    tested = at[stage.place]
+    verdict = REFUTED if stage.refutes <= tested else SUPPORTED if stage.supports <= tested else UNDECIDED
+    verdict = UNDECIDED if waits_for else verdict
+    parts = tuple(
+        _part(part, table.facts(part.metric), tested, len(stage.parts), level, looks, stage.place)
+        for part in stage.parts
+    )
+    reasons = [stage.void, f"the primary claim {waits_for} is open, and is decided first" if waits_for else ""]
+    reasons += [part.reason for part in parts]
+    if len(looks) > 1:
+        reasons.append(f"look {stage.place + 1} of {len(looks)}, {looks[stage.place]} pairs")
+    return Verdict(claim["id"], says, source, verdict, "; ".join(filter(None, reasons)), parts, primary, stage.n)
 
 
-def _verdict(table: Table, claim: Mapping[str, Any], void: str, parts: Sequence[Evidence], level: float) -> Verdict:
-    judged = tuple(_part(part, level / _factor(parts), table.facts(part.metric)) for part in parts)
-    verdicts = {part.verdict for part in judged}
-    if void:
-        verdict = UNDECIDED
-    elif REFUTED in verdicts:
-        verdict = REFUTED
-    else:
-        verdict = SUPPORTED if verdicts == {SUPPORTED} else UNDECIDED
-    reason = "; ".join([*filter(None, [void]), *(part.reason for part in judged)])
-    return Verdict(claim["id"], claim["says"], claim.get("source", SUPPORTED), verdict, reason, judged)
-
-
-def _part(found: Evidence, level: float, facts: Facts) -> Part:
-    """The part decided at ``level`` (two-sided); at 5 % and undecided where the claim has no level."""
-    tested = level if math.isfinite(level) else ALPHA
+def _part(
+    found: Evidence, facts: Facts, tested: float, parts: int, level: float, looks: Sequence[int], place: int
+) -> Part:
+    """The part decided at ``tested``, one-sided."""
     p = min(found.supports, found.refutes)
     if found.missing:
         verdict = UNDECIDED
-    elif found.refutes <= tested:
+    elif parts * found.refutes <= tested:
         verdict = REFUTED
     else:
         verdict = SUPPORTED if found.supports <= tested else UNDECIDED
-    confidence = found.level or 1 - tested
-    low, high = found.interval(confidence)
+    low, high = found.bounds(1 - tested)
+    flips = found.flips() if found.flips else None
     return Part(
         text=found.text,
         metric=found.metric,
@@ -141,26 +164,36 @@ def _part(found: Evidence, level: float, facts: Facts) -> Part:
         high=high,
         n=found.n,
         p=p,
-        p_holm=min(p * ALPHA / tested, 1.0),
-        p_attainable=found.p_attainable,
+        p_holm=min(overall(looks, place, p) * ALPHA / level, 1.0) if not math.isnan(p) else math.nan,
+        p_attainable=flips.attainable if flips else math.nan,
         verdict=verdict,
         unit=found.unit,
-        level=confidence,
-        p_sign=found.p_sign,
-        improvement=found.improvement,
-        reason=_reason(found, low, high, confidence, verdict, facts),
+        level=1 - tested,
+        p_sign=flips.p if flips else math.nan,
+        improvement=found.improvement() if found.improvement else None,
+        reason=_reason(found, facts, flips, low, high, tested, verdict),
         own_scale=found.own_scale,
+        margin=found.margin,
     )
 
 
-def _reason(found: Evidence, low: float, high: float, confidence: float, verdict: str, facts: Facts) -> str:
+def _reason(
+    found: Evidence,
+    facts: Facts,
+    flips: stats.SignFlip | None,
+    low: float,
+    high: float,
+    tested: float,
+    verdict: str,
+) -> str:
     if found.missing:
         return f"{found.text}: {found.missing}"
 
     def write(value: float) -> str:
         return f"{value:.3g}" if found.own_scale else facts.write(value)
 
-    bounds = f"[{write(low)}, {write(high)}]" if math.isfinite(low) and math.isfinite(high) else "without an interval"
-    told = f"effect {write(found.effect)} {bounds} at {100 * confidence:.3g} %, {count(found.n, 'replicate')}"
-    more = ", ".join(filter(None, [found.test, *found.notes]))
-    return f"{found.text}: {verdict}, {told}" + (f" ({more})" if more else "")
+    bounds = f"[{write(low)}, {write(high)}]" if math.isfinite(low) and math.isfinite(high) else "without bounds"
+    words = f"effect {write(found.effect)} {bounds}, each bound at {100 * (1 - tested):.3g} %"
+    test = found.test or (flips.sentence() if flips else "")
+    more = ", ".join(filter(None, [test, *found.notes]))
+    return f"{found.text}: {verdict}, {words}, {count(found.n, found.over)}" + (f" ({more})" if more else "")

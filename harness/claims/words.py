@@ -34,12 +34,18 @@ def describe(relation: Relation, look: Look) -> str:
             course = {1: "rises", -1: "falls"}.get(relation.get("sign", 0), "changes")
             return f"{name} {course} in one step between {low:g} and {high:g} ({axis(relation['in'], look)})"
         case "correlation":
-            other = look(relation["with"]).words
-            if relation["is"] == "none":
-                return f"{name} and {other} do not go together (|r| below {relation['within']:g})"
-            bound = f" (|r| above {relation['within']:g})" if relation["within"] else ""
-            return f"{name} and {other} go together, r {relation['is']}{bound}"
+            words, sign = _CORRELATED[relation["is"]]
+            return f"{name} and {look(relation['with']).words} {words.format(sign * relation['within'] + 0.0)}"
     raise KeyError(relation["relation"])
+
+
+_CORRELATED = {  # what is said, and the sign of the bound
+    "none": ("do not go together (|r| below {:g})", 1),
+    "positive": ("rise together (r above {:g})", 1),
+    "negative": ("go opposite ways (r below {:g})", -1),
+    "not_positive": ("do not rise together (r below {:g})", 1),
+    "not_negative": ("do not go opposite ways (r above {:g})", -1),
+}
 
 
 def axis(name: str, look: Look) -> str:

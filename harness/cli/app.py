@@ -157,7 +157,7 @@ def run(
     amount = f"{terminal.count(len(todo), 'trial')} of {terminal.count(variants, 'variant')}"
     terminal.say(f"scale {chosen} ({reason}), {amount}, in {ledger.folder}")
     if dry_run:
-        _show_plan(loaded.name, chosen, plan.planned(todo, ledger), _decidable(loaded, todo, ledger.folder), json)
+        _show_plan(loaded.name, chosen, plan.planned(todo, ledger), _prospects(loaded, todo, ledger.folder), json)
         return
     weights.preflight(trial.spec for trial in todo)
     command = shlex.join(["harness", *sys.argv[1:]])
@@ -221,14 +221,15 @@ def _execute(
         raise typer.Exit(128 + stop.signum) from None
 
 
-def _decidable(suite: Suite, todo: list[Trial], folder: Path) -> list[dict[str, Any]]:
+def _prospects(suite: Suite, todo: list[Trial], folder: Path) -> list[dict[str, Any]]:
     """Whether these trials can decide each of the suite's claims: one row a part; none without claims."""
     if not suite.claims:
         return []
-    from harness.claims import decidable  # scipy, which a suite without claims need not wait for
+    from harness.claims import prospects  # scipy, which a suite without claims need not wait for
 
-    replicates = len({(trial.seed, trial.pair) for trial in todo})
-    return [row.to_dict() for row in decidable.decidable(suite.claims, replicates, decidable.earlier(folder))]
+    pairs = len({trial.pair for trial in todo})
+    pairs = len({trial.seed for trial in todo}) if pairs == 1 else pairs
+    return [row.to_dict() for row in prospects.prospects(suite.claims, (pairs,), prospects.earlier(folder))]
 
 
 def _show_plan(name: str, scale: str, rows: list[Any], decidable: list[dict[str, Any]], json: bool) -> None:
@@ -259,7 +260,7 @@ def _show_plan(name: str, scale: str, rows: list[Any], decidable: list[dict[str,
     )
     basis = ", ".join(sorted({row.basis.split(" on ")[0] for row in rows}))
     if decidable:
-        print("\ncan these replicates decide the claims?")
+        print("\ncan these pairs decide the claims?")
         terminal.table(decidable)
     print(f"\nto do: about {duration(total)} one after the other, {terminal.size(disk)} (estimates: {basis})")
 

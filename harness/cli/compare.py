@@ -23,10 +23,11 @@ class Format(StrEnum):
 
 def compare(
     a: Annotated[str, typer.Argument(help="SUITE, DIR, SUITE:LABEL, DIR:LABEL or a trial.")],
-    b: Annotated[str, typer.Argument(help="The same kind of thing; told against A.")],
+    b: Annotated[str, typer.Argument(help="The same kind of thing; reported against A.")],
     metric: Annotated[list[str] | None, typer.Option(help="Only this metric (repeatable).")] = None,
     margin: Annotated[
-        float, typer.Option(min=0, max=1, metavar="FRACTION", help="Margin of `same` without a spread between seeds.")
+        float,
+        typer.Option(min=0, max=1, metavar="FRACTION", help="Margin of `same` where no spread between seeds is known."),
     ] = 0.05,
     results: Results = RESULTS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")] = False,

@@ -1,20 +1,26 @@
-"""Gates on a ledger: metrics over all replicates, comparisons paired by replicate, verdicts on claims."""
+"""Gates on a ledger: metrics and paired differences by their bounds over pairs of people, and verdicts on claims.
+
+As with claims, a bound decides and not the mean: at 95 % one-sided, a gate passes when the value is surely good enough,
+fails when it surely is not, and else is inconclusive.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.gates.baseline import Lines
 
 if TYPE_CHECKING:
-    from harness.claims.stats import Interval
+    from harness.claims.stats import Estimate
     from harness.claims.verdict import Verdict
-    from harness.ledger.table import Table
+    from harness.ledger.table import Key, Table
+
+LEVEL = 0.05  # one-sided
 
 
 class ResultGate:
@@ -63,18 +69,17 @@ class ResultGate:
             pytest.fail(f"gate: {self.folder} has no claim {id!r}. Known: {', '.join(verdicts) or 'none'}", False)
         return ClaimGate(self, verdicts[id])
 
-    def groups(self, metric: str, variant: str) -> dict[Any, Any]:
-        """Per-image values by replicate. The test fails when a planned trial has none: absent is not good enough."""
+    def means(self, metric: str, variant: str) -> dict[Key, float]:
+        """The numbers of all replicates. The test fails when a planned one has none: absent is not good enough."""
         known = {v.label: v for v in self.table.variants}
         if variant not in known:
             pytest.fail(f"gate: {self.folder} has no variant {variant!r}. Known: {', '.join(known)}", pytrace=False)
-        found = known[variant].groups(metric)
-        for trial in known[variant].trials:
-            if trial.key not in found:
-                why = trial.part("invalid").get(metric) if trial.done else f"its status is {trial.status}"
-                name = f"{trial.label}-s{trial.seed}"
-                pytest.fail(f"gate: {metric} of {name} has no value: {why or 'not scored'}", pytrace=False)
-        return found
+        found = known[variant].replicates(metric)
+        reasons = [(seed, f"its status is {status}") for (seed, _), status in found.unfinished.items()]
+        reasons += [(seed, why or "not scored") for (seed, _), why in found.undefined.items()]
+        for seed, why in reasons[:1]:
+            pytest.fail(f"gate: {metric} of {variant}-s{seed} has no value: {why}", pytrace=False)
+        return dict(found.means)
 
     def say(self, outcome: str, text: str) -> None:
         """Note the outcome for the summary; fail where it is one."""
@@ -92,43 +97,38 @@ class MetricGate:
     variant: str
 
     def at_least(self, value: float) -> None:
-        """The mean over replicates is at least `value`."""
-        self._absolute(value, "at least", 1)
+        """The mean over pairs of people is surely at least `value`."""
+        self._held(self._estimate(), value, 1, f"asked for at least {value:g}")
 
     def at_most(self, value: float) -> None:
-        """The mean over replicates is at most `value`."""
-        self._absolute(value, "at most", -1)
+        """The mean over pairs of people is surely at most `value`."""
+        self._held(self._estimate(), value, -1, f"asked for at most {value:g}")
 
     def better_than(self, other: str, by: float = 0.0) -> None:
-        """Better than the variant `other` in the metric's own direction by more than `by`, paired by replicate.
-
-        Pass or fail when the 95 % interval of the difference lies wholly on one side of `by`; else inconclusive.
-        """
+        """Surely better than the variant `other` in the metric's own direction by more than `by`, by pair."""
         from harness.claims import stats
 
         direction = self.gate.table.facts(self.name).direction
         if direction == "none":
             pytest.fail(f"gate: {self.name} has no better direction. Use at_least or at_most", pytrace=False)
-        mine, theirs = (self.gate.groups(self.name, v) for v in (self.variant, other))
-        shared = [key for key in mine if key in theirs]
-        if not shared:
+        mine, theirs = (self.gate.means(self.name, v) for v in (self.variant, other))
+        found = stats.differences(*((mine, theirs) if direction == "higher" else (theirs, mine)))
+        if not found:
             pytest.fail(f"gate: {self.variant} and {other} share no replicate", pytrace=False)
-        a, b = (mine, theirs) if direction == "higher" else (theirs, mine)
-        rng = stats.generator("gate", self.name, self.variant, other)
-        interval = stats.paired_interval([a[key] for key in shared], [b[key] for key in shared], rng)
-        outcome = "pass" if interval.low > by else "fail" if interval.high < by else "inconclusive"
-        text = (
-            f"{self.name}: {self.variant} is better than {other} by {_interval(interval)}, asked for more than {by:g}"
-        )
-        self.gate.say(outcome, text)
+        self._held(stats.estimate_of(found), by, 1, f"asked to be better than {other} by more than {by:g}")
 
-    def _absolute(self, value: float, word: str, sign: int) -> None:
+    def _estimate(self) -> Estimate:
         from harness.claims import stats
 
-        groups = list(self.gate.groups(self.name, self.variant).values())
-        interval = stats.mean_interval(groups, stats.generator("gate", self.name, self.variant))
-        outcome = "pass" if sign * interval.mean >= sign * value else "fail"
-        self.gate.say(outcome, f"{self.name} of {self.variant} is {_interval(interval)}, asked for {word} {value:g}")
+        return stats.estimate_of(self.gate.means(self.name, self.variant))
+
+    def _held(self, found: Estimate, value: float, sign: int, asked: str) -> None:
+        above, below = found.above(value), found.below(value)
+        good, bad = (above, below) if sign > 0 else (below, above)
+        outcome = "pass" if good <= LEVEL else "fail" if bad <= LEVEL else "inconclusive"
+        low, high = found.bounds(1 - LEVEL)
+        what = f"{found.mean:.4g} ({low:.4g} to {high:.4g}, n = {found.n})"
+        self.gate.say(outcome, f"{self.name} of {self.variant} is {what}, {asked}")
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,3 @@ class ClaimGate:
         found = self.verdict
         outcome = {wanted: "pass", "undecided": "inconclusive"}.get(found.verdict, "fail")
         self.gate.say(outcome, f"claim {found.id} ({found.says}) is {found.verdict}: {found.reason}")
-
-
-def _interval(interval: Interval) -> str:
-    return f"{interval.mean:.4g} ({interval.low:.4g} to {interval.high:.4g}, n = {interval.n})"

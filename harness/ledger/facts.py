@@ -30,6 +30,13 @@ class Facts:
     unit: str = ""
     decimals: int | None = None
     description: str = ""
+    bounds: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest value that a mean can have; infinite where there is no such end."""
+        low, high = self.bounds
+        return -math.inf if low is None else low, math.inf if high is None else high
 
     @property
     def arrow(self) -> str:
@@ -70,7 +77,9 @@ def facts_of(name: str, recorded: Mapping[str, Mapping[str, Any]] | None = None)
 
 
 def _facts(name: str, facts: Mapping[str, Any]) -> Facts:
-    return Facts(name, **{key: facts[key] for key in ("title", "direction", "unit", "decimals", "description")})
+    low, high = facts.get("bounds") or (None, None)
+    named = {key: facts[key] for key in ("title", "direction", "unit", "decimals", "description")}
+    return Facts(name, **named, bounds=(low, high))
 
 
 @functools.cache

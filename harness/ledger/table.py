@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,31 +51,31 @@ class Outcome:
         """A section of the record (spec, data, cost, environment, invalid ...), empty when absent."""
         return getattr(self.record, name, None) or {}
 
-    def values(self, metric: str) -> Array:
-        """Per-image values, (n,); a single value where only a mean is known; empty when undefined or invalid.
-
-        A mean that is not the mean of its per-image values (decibels of an averaged power) stands alone.
-        """
+    def mean(self, metric: str) -> float:
+        """The trial's one number: a score's recorded mean, a cost, a training loss. NaN when undefined or invalid."""
         if metric in self.part("invalid"):
-            return np.empty(0)
+            return math.nan
         if metric.startswith(LOSS):
             return self._loss(metric.removeprefix(LOSS))
-        if metric in COSTS:
-            cost = self._cost(metric)
-            return np.empty(0) if cost is None else np.array([cost])
-        score = (self.part("scores").get(metric) or {}).get("mean")
-        mean = math.nan if score is None else float(score)
-        values = self.arrays.get(metric, np.empty(0))
-        finite = values[np.isfinite(values)]
-        if finite.size and (not math.isfinite(mean) or math.isclose(finite.mean(), mean, rel_tol=1e-4, abs_tol=1e-7)):
-            return values
-        return np.array([mean]) if math.isfinite(mean) else np.empty(0)
+        found = self._cost(metric) if metric in COSTS else (self.part("scores").get(metric) or {}).get("mean")
+        return math.nan if found is None else float(found)
 
-    def _loss(self, name: str) -> Array:
-        """The mean of the last tenth of the logged values, (1,); empty when that loss was not logged."""
+    def images(self, metric: str) -> Array:
+        """Per-image values, (n,), NaN where one is undefined; empty where the number is no mean over images.
+
+        Decibels of an averaged power and ratios of two means have per-image values whose mean is another number:
+        statistics over images would speak of that one.
+        """
+        values, mean = self.arrays.get(metric, np.empty(0)), self.mean(metric)
+        finite = values[np.isfinite(values)]
+        same = finite.size > 1 and math.isclose(finite.mean(), mean, rel_tol=1e-4, abs_tol=1e-7)
+        return values if same else np.empty(0)
+
+    def _loss(self, name: str) -> float:
+        """The mean of the last tenth of the logged values; NaN when that loss was not logged."""
         logged = [row.get("total") if name == "total" else (row.get("loss") or {}).get(name) for row in self.history]
         known = [float(value) for value in logged if value is not None and math.isfinite(value)]
-        return np.array([np.mean(known[-max(1, round(LOSS_TAIL * len(known))) :])]) if known else np.empty(0)
+        return float(np.mean(known[-max(1, round(LOSS_TAIL * len(known))) :])) if known else math.nan
 
     def _cost(self, name: str) -> float | None:
         cost = self.part("cost")
@@ -89,6 +89,22 @@ class Outcome:
         else:
             value = cost.get(name)
         return None if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """One metric over the planned replicates of a variant: the numbers, and why a replicate has none.
+
+    ``unfinished`` names trials that are not done (their status), ``undefined`` those that are and have no number.
+    """
+
+    means: Mapping[Key, float]
+    images: Mapping[Key, Array]  # per-image values under a mean, empty where it is no mean over images
+    unfinished: Mapping[Key, str]
+    undefined: Mapping[Key, str]
+
+    def __bool__(self) -> bool:
+        return bool(self.means)
 
 
 @dataclass(frozen=True)
@@ -106,14 +122,19 @@ class Variant:
     @property
     def latent_cells(self) -> float | None:
         """Spatial cells of the latent; None when no trial says so."""
-        known = [t.values("latent_cells") for t in self.trials if t.done]
-        known = [k for k in known if k.size]
-        return float(known[0][0]) if known else None
+        known = list(self.replicates("latent_cells").means.values())
+        return known[0] if known else None
 
-    def groups(self, metric: str) -> dict[Key, Array]:
-        """Per-image values of each replicate that is done and has any; one mean where no per-image values exist."""
-        found = {key: trial.values(metric) for key, trial in self.done.items()}
-        return {key: values for key, values in found.items() if np.isfinite(values).any()}
+    def replicates(self, metric: str) -> Replicates:
+        """What the planned replicates have of a metric. Every statistic takes its values from here."""
+        means = {trial.key: trial.mean(metric) for trial in self.trials if trial.done}
+        known = {key: value for key, value in means.items() if math.isfinite(value)}
+        return Replicates(
+            known,
+            {key: self.done[key].images(metric) for key in known},
+            {t.key: "not run yet" if t.status == "missing" else t.status for t in self.trials if not t.done},
+            {t.key: str(t.part("invalid").get(metric, "")) for t in self.trials if t.done and t.key not in known},
+        )
 
 
 @dataclass(frozen=True)
@@ -156,12 +177,23 @@ class Table:
         named = [variant for variant in self.variants if variant.label == self.plan.get("baseline")]
         return named[0] if named else (self.variants[0] if self.variants else None)
 
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the planned replicates, in the plan's order."""
+        return list(dict.fromkeys(trial.seed for trial in self.trials))
+
+    def first(self, replicates: int) -> Table:
+        """The table of the first planned replicates alone, as a look at that number of pairs sees it."""
+        kept = set(self.seeds[:replicates])
+        variants = [replace(v, trials=tuple(t for t in v.trials if t.seed in kept)) for v in self.variants]
+        return replace(self, variants=tuple(variants))
+
     def metrics(self) -> list[str]:
         """Names of all valid scores of any done trial, in the order of their first appearance, then the costs."""
         names: dict[str, None] = {}
         for trial in self.done:
             names |= dict.fromkeys(trial.part("scores"))
-        return [name for name in [*names, *COSTS] if any(t.values(name).size for t in self.done)]
+        return [name for name in [*names, *COSTS] if any(math.isfinite(t.mean(name)) for t in self.done)]
 
 
 def load(folder: Path) -> Table:

@@ -29,7 +29,7 @@ def answer(numbers: Numbers) -> list[str]:
             f"Identity transfer is no number here{reason}, so what follows does not say whether swaps work."
         )
     if first is None or last is None:
-        only = next(v for v in table.variants if numbers.groups(v, metric))
+        only = next(v for v in table.variants if numbers.scored(v, metric))
         sentences.append(f"{_title(numbers, metric)} is {_value(numbers, only, metric)} for {_place(only, False)}.")
     else:
         sentences.append(_trend(numbers, metric, first, last))
@@ -74,7 +74,7 @@ def fit_transition(numbers: Numbers) -> tuple[str, TransitionFit] | None:
 
 def _ends(table: Table, numbers: Numbers, metric: str) -> tuple[Variant | None, Variant | None]:
     """The two variants that the question names: fewest and most cells, else the baseline and the last of the plan."""
-    scored = [v for v in table.variants if numbers.groups(v, metric)]
+    scored = [v for v in table.variants if numbers.scored(v, metric)]
     if by_cells(table):
         scored = sorted((v for v in scored if v.latent_cells), key=lambda v: v.latent_cells or 0.0)
         return (scored[0], scored[-1]) if len(scored) > 1 else (None, None)
@@ -117,12 +117,12 @@ def _trend(numbers: Numbers, metric: str, first: Variant, last: Variant) -> str:
 def _evidence(info: Facts, change: Difference) -> str:
     interval = change.interval
     if interval.n == 0:
-        return "no replicate has both, so there is no paired difference"
+        return "no pair has both, so there is no paired difference"
     if not interval.known:
-        return f"paired difference {info.write(interval.mean)}, no interval from {count(interval.n, 'replicate')}"
+        return f"paired difference {info.write(interval.mean)}, no interval from {count(interval.n, interval.over)}"
     return (
         f"paired difference {info.write(interval.mean)}, 95 % interval {info.interval(interval.low, interval.high)}, "
-        f"{count(interval.n, 'replicate')} (seed and identity pair) that both have; {change.test.sentence()}"
+        f"{count(interval.n, interval.over)} that both have; {change.test.sentence()}"
     )
 
 
@@ -132,7 +132,7 @@ def _others(numbers: Numbers, metric: str, told: Variant) -> list[str]:
     if by_cells(table) or table.baseline is None:
         return []
     rest = [
-        v for v in table.variants if v.label not in (told.label, table.baseline.label) and numbers.groups(v, metric)
+        v for v in table.variants if v.label not in (told.label, table.baseline.label) and numbers.scored(v, metric)
     ]
     parts = []
     for variant in rest[:4]:
@@ -154,8 +154,8 @@ def _ladder(numbers: Numbers, metric: str) -> list[str]:
 
 def _condition(numbers: Numbers, first: Variant, last: Variant) -> list[str]:
     """Transfer without expression is a mean face: the expression error stands beside it."""
-    metric = next((m for m in ("expression_error", "landmark_error") if numbers.groups(first, m)), None)
-    if metric is None or not numbers.groups(last, metric):
+    metric = next((m for m in ("expression_error", "landmark_error") if numbers.scored(first, m)), None)
+    if metric is None or not numbers.scored(last, metric):
         return []
     cells = by_cells(numbers.table)
     worst = numbers.reference("mean_face", metric)

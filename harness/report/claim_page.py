@@ -19,9 +19,10 @@ HEAD = """\
 # The claims and their verdicts
 
 Made by `harness claims {folders} --to docs/claims.md` from the records; nothing here is written by hand.
-A claim is **supported** when its interval lies wholly on its side of the margin, **refuted** when wholly on the other
-side, else **undecided**. Intervals are paired by seed, identity pair and image, and widened by Holm's correction over
-the claims of a suite; n counts replicates. The faces are synthetic unless the suite says otherwise.
+A claim is **supported** when it surely lies on its side of the margin, **refuted** when surely on the other side, else
+**undecided**. n counts pairs of people, differences are paired, and each bound in brackets has the level of its test:
+95 % for a suite's primary claim, more for the others (Holm). [How verdicts are reached](statistics.md). The faces are
+synthetic unless the suite says otherwise.
 """
 Found = Sequence[tuple[Table, Sequence[Verdict]]]
 

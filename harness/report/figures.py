@@ -48,7 +48,7 @@ def over_variants(numbers: Numbers, metric: str) -> str:
 
 def _over_cells(numbers: Numbers, metric: str) -> str:
     table = numbers.table
-    shown = [v for v in table.variants if v.latent_cells and numbers.groups(v, metric)]
+    shown = [v for v in table.variants if v.latent_cells and numbers.scored(v, metric)]
     places = [float(v.latent_cells or 0) for v in shown]
     with drawing():
         figure = Figure(figsize=SIZE)
@@ -78,7 +78,7 @@ def _over_cells(numbers: Numbers, metric: str) -> str:
 def _by_variant(numbers: Numbers, metric: str) -> str:
     """One line a variant, so that many and long names stay readable."""
     table, info = numbers.table, numbers.table.facts(metric)
-    shown = [v for v in table.variants if numbers.groups(v, metric)]
+    shown = [v for v in table.variants if numbers.scored(v, metric)]
     with drawing():
         figure = Figure(figsize=(SIZE[0], max(2.2, 1.3 + 0.36 * len(shown))))
         axes = figure.subplots()

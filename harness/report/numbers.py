@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from harness.claims import stats
 from harness.claims.headlines import HEADLINES
 from harness.claims.stats import Interval, SignFlip
-from harness.ledger.table import Array, Key, Table, Variant
+from harness.ledger.table import Key, Table, Variant
 
 NOTHING = Interval(math.nan, math.nan, math.nan, 0, 0)
 REFERENCES = {
@@ -22,7 +22,7 @@ REFERENCES = {
 
 @dataclass(frozen=True)
 class Difference:
-    """Variant minus reference variant, paired by replicate and image."""
+    """Variant minus reference variant, paired by replicate."""
 
     interval: Interval
     test: SignFlip
@@ -31,40 +31,44 @@ class Difference:
 
 @dataclass
 class Numbers:
-    """All estimates of one table, each computed once; every one has its own random generator named after it."""
+    """All estimates of one table, each computed once."""
 
     table: Table
     _means: dict[tuple[str, str], Interval] = field(default_factory=dict)
 
-    def groups(self, variant: Variant, metric: str) -> dict[Key, Array]:
-        return variant.groups(metric)
-
     def mean(self, variant: Variant, metric: str) -> Interval:
-        """Mean over replicates with its 95 % interval."""
+        """Mean over pairs of people with its 95 % interval."""
         key = (variant.label, metric)
         if key not in self._means:
-            rng = stats.generator(self.table.suite, variant.label, metric)
-            self._means[key] = stats.mean_interval(list(self.groups(variant, metric).values()), rng)
+            found = variant.replicates(metric)
+            interval = stats.estimate_of(found.means).interval()
+            self._means[key] = replace(interval, images=sum(max(1, values.size) for values in found.images.values()))
         return self._means[key]
+
+    def scored(self, variant: Variant, metric: str) -> bool:
+        """Whether any replicate has a number."""
+        return bool(variant.replicates(metric))
 
     def replicates(self, variant: Variant, metric: str) -> dict[Key, float]:
         """One mean for each replicate."""
-        return {key: float(np.nanmean(values)) for key, values in self.groups(variant, metric).items()}
+        return dict(variant.replicates(metric).means)
 
     def middle(self, variant: Variant, metric: str) -> float:
-        """Interquartile mean of all per-image values."""
-        groups = list(self.groups(variant, metric).values())
-        return stats.interquartile_mean(np.concatenate(groups)) if groups else math.nan
+        """Interquartile mean of all per-image values; of the replicates' numbers where there are none."""
+        found = variant.replicates(metric)
+        values = [
+            found.images[key] if found.images[key].size else np.array([mean]) for key, mean in found.means.items()
+        ]
+        return stats.interquartile_mean(np.concatenate(values)) if values else math.nan
 
     def difference(self, variant: Variant, other: Variant, metric: str) -> Difference:
-        """variant - other over the replicates that both have, whose images are the same ones."""
-        ours, theirs = self.groups(variant, metric), self.groups(other, metric)
-        shared = [key for key in ours if key in theirs]
-        a, b = [ours[k] for k in shared], [theirs[k] for k in shared]
+        """variant - other over the replicates that both have, averaged within pairs of people."""
+        found = stats.differences(variant.replicates(metric).means, other.replicates(metric).means)
+        values, over = stats.units(found)
         rng = stats.generator(self.table.suite, variant.label, other.label, metric)
-        interval = stats.paired_interval(a, b, rng) if shared else NOTHING
-        each = [float(np.nanmean(d)) for d in stats.paired_differences(a, b) if np.isfinite(d).any()]
-        return Difference(interval, stats.sign_flip(each, rng), _verdict(interval, self.table.facts(metric).direction))
+        interval = stats.estimate(values, over).interval() if found else NOTHING
+        test = stats.sign_flip(values, rng, over=over)
+        return Difference(interval, test, _verdict(interval, self.table.facts(metric).direction))
 
     def reference(self, name: str, metric: str) -> float:
         """Mean over all done trials of what a reference (oracle, copy, mean face) scores; NaN when none does."""
@@ -78,7 +82,7 @@ class Numbers:
         invalid = {name for trial in self.table.done for name in trial.part("invalid")}
         wanted = [*HEADLINES[:3], *(self.table.plan.get("metrics") or []), *HEADLINES[3:]]
         usable = [name for name in dict.fromkeys(wanted) if name in have or name in invalid]
-        return [name for name in usable if any(self.groups(v, name) for v in self.table.variants)][:most]
+        return [name for name in usable if any(self.scored(v, name) for v in self.table.variants)][:most]
 
     @property
     def primary(self) -> str | None:

@@ -28,9 +28,8 @@ SCALES = {
 FACTORS = "identity_factor_r2"  # one value a factor
 CURVES = {"rec_error": "Reconstruction error on fixed faces"}
 METHOD = (
-    "Intervals are 95 %: a hierarchical bootstrap over replicates (seed and identity pair) and the images inside them, "
-    "widened to Student's t because replicates are few. Δ is the paired difference to the baseline on the same "
-    "replicates and images; ▲ better, ▼ worse and ≈ unclear tell whether its interval leaves zero out. "
+    "Intervals are 95 %: Student's t over pairs of people. Δ is the paired difference to the baseline on the same "
+    "pairs; ▲ better, ▼ worse and ≈ unclear tell whether its interval leaves zero out. "
     "Intervals are not corrected for looking at several metrics. ◆ Pareto: no other variant has both a higher mean "
     "identity transfer and a lower mean expression error."
 )

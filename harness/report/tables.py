@@ -214,8 +214,8 @@ def trials(table: Table) -> Grid:
     """Every planned trial with its status and time."""
     rows = []
     for trial in table.trials:
-        seconds = trial.values("train_seconds")
-        time = f"{number(float(seconds[0]), 0)} s" if seconds.size else "–"
+        seconds = trial.mean("train_seconds")
+        time = f"{number(seconds, 0)} s" if math.isfinite(seconds) else "–"
         steps = trial.part("cost").get("steps")
         rows.append(
             [trial.name, trial.label, str(trial.seed), trial.pair or "–", trial.status, str(steps or "–"), time]

@@ -66,7 +66,7 @@ def tally(lines: list[Line]) -> str:
 
 
 def evidence(part: Part, facts: Facts) -> str:
-    """A part's effect in one line: `Identity transfer: 0.258 [0.207, 0.308] at 98.3 %, n = 3`; empty without one."""
+    """A part's effect in one line, `Identity transfer: 0.258 [0.207, 0.308], each bound at 95 %, n = 4`, or empty."""
     if not math.isfinite(part.effect):
         return ""
 
@@ -77,5 +77,5 @@ def evidence(part: Part, facts: Facts) -> str:
     if math.isfinite(part.low) and math.isfinite(part.high):
         text += f" [{write(part.low)}, {write(part.high)}]"
     text = " ".join(filter(None, (text, part.unit)))
-    text += f" at {100 * part.level:.3g} %" if math.isfinite(part.level) else ""
+    text += f", each bound at {100 * part.level:.3g} %" if math.isfinite(part.level) else ""
     return f"{facts.title}: {text}, n = {part.n}"

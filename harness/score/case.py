@@ -96,7 +96,7 @@ def build_case(
         decode=lambda z, person: display(model.decode(z, person)),
         encode=lambda x: model.encode(native(x)).mu,
         # What a latent equal in every cell paints is the upsampler's doing only if the decoders start from the cells.
-        modules=model.ways() if model.cellwise else None,
+        modules=model.person_decoders() if model.cellwise else None,
         **_styles(model, display),
     )
 

@@ -1,7 +1,8 @@
 """The `claims` section of a suite: checked on loading, and resolved to what plan.json keeps.
 
-A resolved claim is plain JSON: `{id, says, source, only_if: [...], parts: [relation, ...]}`, each relation with its
-metric, its labels and the direction that counts as better. A report reads it from plan.json and needs no suite file;
+A resolved claim is plain JSON: `{id, says, source, primary, only_if: [...], parts: [relation, ...]}`, each relation
+with its metric, its labels and the direction that counts as better. One claim of a suite is primary: the one that says
+so, else the first. A report reads it from plan.json and needs no suite file;
 what the suite file says later counts from the next run on. Claims decide no number, so no digest knows them.
 """
 
@@ -62,10 +63,10 @@ class Step(_Model):
 
 
 class Correlation(_Model):
-    """Two metrics over the trials. `within` bounds |r|: 0.3 by default for `none`, 0 for a sign."""
+    """Two metrics over the variants. `within` bounds |r|: 0.3 by default for `none` and `not_...`, 0 for a sign."""
 
     other: str = Field(alias="with")
-    kind: Literal["none", "positive", "negative"] = Field(alias="is")
+    kind: Literal["none", "positive", "negative", "not_positive", "not_negative"] = Field(alias="is")
     within: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     over: Labels | None = None
 
@@ -107,6 +108,7 @@ class Claim(Relation):
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,40}$")]
     says: Annotated[str, Field(min_length=1, max_length=500)]
     source: Literal["supported", "refuted", "open"] = "supported"
+    primary: bool = False
     only_if: list[Condition] = Field(default_factory=list)
     all: Annotated[list[Relation], Field(min_length=1)] | None = None
 
@@ -128,7 +130,12 @@ def resolved(
         claim = reader.claim((*at, place), values)
         if claim["id"] in found:
             raise document.where((*at, place, "id")).error(f"a claim {claim['id']!r} is there already. Rename one")
+        if claim["primary"] and any(other["primary"] for other in found.values()):
+            other = next(id for id, other in found.items() if other["primary"])
+            raise document.where((*at, place, "primary")).error(f"{other} is the primary claim already. Keep one")
         found[claim["id"]] = claim
+    if found and not any(claim["primary"] for claim in found.values()):
+        next(iter(found.values()))["primary"] = True
     return tuple(found.values())
 
 
@@ -153,6 +160,7 @@ class _Reader:
             "id": claim.id,
             "says": " ".join(claim.says.split()),
             "source": claim.source,
+            "primary": claim.primary,
             "only_if": [self.condition((*at, "only_if", i), c) for i, c in enumerate(claim.only_if)],
             "parts": parts,
         }
@@ -211,7 +219,7 @@ class _Reader:
                     **self.axis(place, inner.along, inner.over),
                 }  # fmt: skip
         other = self.metric((*place, "with"), inner.other)
-        within = inner.within if inner.within is not None else (0.3 if inner.kind == "none" else 0.0)
+        within = inner.within if inner.within is not None else (0.0 if inner.kind in ("positive", "negative") else 0.3)
         over = [self.label((*place, "over", i), text) for i, text in enumerate(inner.over or self.cells)]
         if len(over) < 3:
             raise self.error(place, "a correlation needs three variants or more", key=True)

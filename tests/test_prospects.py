@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tiny_suite
 from command import called
-from simulated_claims import claim, table
+from scipy import stats as student
 
 from harness import registry
-from harness.claims.decidable import decidable, detectable
+from harness.claims.prospects import detectable, pairs_needed, prospects, steps_found
+from harness.claims.simulated import claim, table
 
 M = "identity_transfer"
 BETTER = {"relation": "difference", "metric": M, "a": "v0", "than": "v1", "by": 0.0, "sign": 1}
@@ -22,32 +23,36 @@ STEP = {"relation": "step", "metric": M, "between": [9, 36], "sign": 0, **AXIS}
 
 
 def answers(n: int, *parts: dict[str, object], **more: object) -> list[tuple[str, str]]:
-    return [(row.answer, row.text) for row in decidable([claim(*parts)], n, **more)]
+    return [(row.answer, row.text) for row in prospects([claim(*parts)], (n,), **more)]
 
 
 def test_one_replicate_decides_nothing() -> None:
     assert {answer for answer, _ in answers(1, BETTER, FALLS, STEP)} == {"no"}
 
 
-def test_three_replicates_decide_a_trend_by_pages_test_and_only_large_differences() -> None:
-    (difference, why), (trend, page) = answers(3, BETTER, FALLS)
-    assert difference == "large effects" and "sign-flip p at best 0.25" in why
-    assert "Page's test can reach p = 1e-06" in page and trend != "no"
+def test_three_pairs_decide_only_large_differences_and_six_smaller_ones() -> None:
+    (difference, why), (trend, _) = answers(3, BETTER, FALLS)
+    assert (difference, trend) == ("large effects", "large effects") and "SD of the paired differences" in why
     assert answers(6, BETTER)[0][0] == "yes"
 
 
-def test_a_trend_over_three_variants_with_two_replicates_cannot_reach_its_level() -> None:
-    [(answer, why)] = answers(2, {**FALLS, "over": ["v0", "v1", "v2"]})
-    assert answer == "no" and "reaches p = 0.06, 0.05 needed" in why
+def test_a_trend_over_three_variants_with_two_pairs_reaches_its_level_only_as_the_primary_claim() -> None:
+    short = {**FALLS, "over": ["v0", "v1", "v2"]}
+    assert answers(2, short)[0][0] == "large effects"  # 1/36
+    second = prospects([claim(BETTER), claim(BETTER, id="C2"), claim(short, id="C3")], (2,))[2]
+    assert second.answer == "no" and "reaches p = 0.028, 0.025 needed" in second.text
 
 
-def test_a_step_needs_five_places() -> None:
+def test_a_step_needs_five_places_and_says_how_often_steps_are_found() -> None:
     assert answers(6, {**STEP, "over": ["v0", "v1", "v2", "v3"]})[0][0] == "no"
-    assert answers(6, STEP)[0][0] == "yes"
+    [(answer, why)] = answers(3, STEP)
+    assert answer != "yes"  # of steps of three times the noise, three pairs find one in eight
+    assert steps_found(5, 3, 3.0) < 0.3 < steps_found(5, 3, 6.0) and "of steps of 3 noise SD" in why
+    assert steps_found(9, 8, 6.0) > 0.7
 
 
 def test_more_claims_ask_for_larger_effects() -> None:
-    alone, many = decidable([claim(BETTER)], 6)[0], decidable([claim(BETTER)] * 8, 6)[0]
+    alone, many = prospects([claim(BETTER)], (6,))[0], prospects([claim(BETTER)] * 8, (6,))[1]
     assert (alone.answer, many.answer) == ("yes", "large effects")
 
 
@@ -57,14 +62,21 @@ def test_an_earlier_ledger_gives_the_spread_in_the_metrics_unit_and_the_replicat
     assert answer == "yes" and "earlier: SD 0.0" in why
     vague = table(np.random.default_rng(0), {M: [0.53, 0.5]}, 6, [])
     [(answer, why)] = answers(3, BETTER, table=vague)
-    assert answer == "no" and "replicates would do" in why
+    assert answer == "no" and "pairs would do" in why
 
 
-def test_the_detectable_effect_is_decided_in_four_of_five_runs() -> None:
-    rng, size = np.random.default_rng(0), detectable(6, 0.05)
-    draws = rng.normal(size, 1, (4000, 6))
-    half = 2.5706 * draws.std(axis=1, ddof=1) / np.sqrt(6)
-    assert np.mean(draws.mean(axis=1) > half) == pytest.approx(0.8, abs=0.05)
+@pytest.mark.parametrize("n", [3, 6, 10])
+def test_the_detectable_effect_is_decided_in_four_of_five_runs(n: int) -> None:
+    rng, size = np.random.default_rng(0), detectable(n, 0.05)
+    draws = rng.normal(size, 1, (20_000, n))
+    bound = draws.mean(axis=1) - student.t.isf(0.05, n - 1) * draws.std(axis=1, ddof=1) / np.sqrt(n)
+    assert np.mean(bound > 0) == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_pairs_needed_are_those_at_which_half_of_the_runs_are_decided() -> None:
+    looks = (4, 6, 8, 10)
+    assert [pairs_needed(effect, looks, 0.05) for effect in (4.0, 1.2, 0.1)] == [4, 6, 10]
+    assert pairs_needed(2.0, looks, 0.05) < pairs_needed(2.0, looks, 0.005)
 
 
 def test_a_dry_run_tells_which_claims_can_be_decided(
@@ -75,7 +87,7 @@ def test_a_dry_run_tells_which_claims_can_be_decided(
     file = tiny_suite.write(tmp_path, tiny_suite.TEXT + text)
     words = ["run", str(file), "--dry-run", "--out", str(tmp_path / "r")]
     code, out, _ = called([*words, "--seeds", "1"], monkeypatch, capsys)
-    assert code == 0 and "can these replicates decide the claims?" in out
+    assert code == 0 and "can these pairs decide the claims?" in out
     code, out, _ = called([*words, "--seeds", "6", "--json"], monkeypatch, capsys)
     [row] = json.loads(out)["claims"]
     assert (row["claim"], row["n"], row["decidable"]) == ("C1", 6, "yes")
