@@ -125,6 +125,10 @@ class DataSpec(Frozen):
     repeat: int = Field(
         default=4, ge=1, le=1000, description="times each image is seen in one epoch, newly augmented each time"
     )
+    pairing: Literal["shuffled", "fixed"] = Field(
+        default="shuffled",
+        description="shuffled: any image of src meets any of dst; fixed: image i of src always meets image i of dst",
+    )
     holdout: float = Field(default=0.1, ge=0.0, le=0.5, description="part of an own folder that is kept from training")
     minimum: int = Field(default=16, ge=1, le=100_000, description="readable images a person must have")
     augment: AugmentSpec = Field(default_factory=AugmentSpec, description="augmentation")

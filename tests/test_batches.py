@@ -57,6 +57,24 @@ def test_no_src_image_is_systematically_paired_with_a_dst_image(root):
     assert np.abs(deviation).max() < 5 and 0.85 < deviation.std() < 1.1
 
 
+def test_fixed_pairing_lets_the_same_two_images_meet_always_and_all_images_be_seen(root):
+    batches, shuffled = source(root, pairing="fixed"), source(root)
+    met = np.zeros((20, 27), int)
+    for step in range(81):  # 27 images of the longer list, seen 24 times each
+        np.add.at(met, (batches.indices("src", step).numpy(), batches.indices("dst", step).numpy()), 1)
+    pairs = [(i % 20, i) for i in range(27)]
+    assert all(met[pair] == 24 for pair in pairs) and met.sum() == 27 * 24
+    assert (batches.indices("src", 3) == shuffled.indices("src", 3)).float().mean() < 0.5
+
+
+def test_fixed_pairs_come_in_a_new_order_each_epoch_and_are_augmented_apart(root):
+    batches = source(root, pairing="fixed", repeat=1, batch=27)
+    first, second = (batches.indices("dst", step) for step in (0, 1))
+    assert (first == second).float().mean() < 0.3 and sorted(first.tolist()) == sorted(second.tolist())
+    flips = source(root, pairing="fixed", batch=27)
+    assert not torch.equal(flips.at(0)["src"][0], flips.at(0)["dst"][0])
+
+
 def test_epochs_people_and_seeds_are_shuffled_differently(root):
     batches, other = source(root), source(root, seed=1)
     orders = [

@@ -40,6 +40,7 @@ OTHER = {
     ("data", "source"): str(Path(__file__).parent),
     ("data", "pair"): "near",
     ("data", "variation"): "free",
+    ("data", "pairing"): "fixed",
     **{("data", "loose", name): value for name, value in (("shift", 0.01), ("zoom", 0.01), ("crop", 1.1))},
     ("data", "encoding"): "linear",
     ("data", "alpha"): "straight",

@@ -2,8 +2,9 @@
 
 Each person has an endless list of samples: epoch after epoch, each a fresh shuffle of his images with every image
 `repeat` times in it. Step s takes samples s * batch ... (s + 1) * batch - 1. The two people's shuffles come from
-different streams, so no src image keeps meeting a dst image, and nothing but (seed, step) decides a batch: variants of
-one seed see the same batches, and resuming needs no state.
+different streams, so no src image keeps meeting a dst image; with `pairing: fixed` they share one, so that image i of
+src always meets image i of dst (of a shorter list: i modulo its length). Nothing but (seed, step) decides a batch:
+variants of one seed see the same batches, and resuming needs no state.
 """
 
 from __future__ import annotations
@@ -65,20 +66,22 @@ class BatchSource:
     def indices(self, person: str, step: int) -> torch.Tensor:
         """(B,) which of a person's images `step` shows; int64 on the CPU."""
         count = len(self.images[person])
-        length = count * self.data.repeat
+        fixed = self.data.pairing == "fixed"
+        longest = max(map(len, self.images.values())) if fixed else count
+        length = longest * self.data.repeat
         first, taken, parts = step * self.batch, 0, []
         while taken < self.batch:  # a batch may end one epoch and begin the next
             epoch, offset = divmod(first + taken, length)
-            part = self._order(person, epoch, length)[offset : offset + self.batch - taken]
+            part = self._order("both" if fixed else person, epoch, length)[offset : offset + self.batch - taken]
             parts.append(part)
             taken += len(part)
-        return torch.cat(parts) % count
+        return torch.cat(parts) % longest % count
 
-    def _order(self, person: str, epoch: int, length: int) -> torch.Tensor:
-        cached = self._orders.get(person)
+    def _order(self, whose: str, epoch: int, length: int) -> torch.Tensor:
+        cached = self._orders.get(whose)
         if cached is None or cached[0] != epoch:
-            cached = (epoch, torch.randperm(length, generator=generator(self.seed, f"data/order/{person}", epoch)))
-            self._orders[person] = cached
+            cached = (epoch, torch.randperm(length, generator=generator(self.seed, f"data/order/{whose}", epoch)))
+            self._orders[whose] = cached
         return cached[1]
 
     def _person(self, person: str, step: int) -> tuple[torch.Tensor, torch.Tensor]:
