@@ -101,13 +101,13 @@ class StyleLayer(nn.Module):
 class Synthesis(nn.Module):
     """w (B, W), or one w a layer (coarsest first), -> picture (B, 3, S, S) in [0, 1], with `mask` (B, 4, S, S).
 
-    `channels`: of each level, coarsest first; level i is start * 2^i pixels wide. `noises(c, i)` makes the noise of
-    layer i of c channels.
+    `channels`: of each level, coarsest first; level i is start * 2^i pixels wide; `constant`: of the learned constant.
     """
 
     def __init__(
         self,
         channels: Sequence[int],
+        constant: int,
         start: int,
         width: int,
         convs: int,
@@ -117,11 +117,12 @@ class Synthesis(nn.Module):
         mask: bool,
     ):
         super().__init__()
-        self.start = nn.Parameter(torch.randn(1, channels[0], start, start))
+        self.start = nn.Parameter(torch.randn(1, constant, start, start))
         layers: list[nn.Module] = []
         for level, c_out in enumerate(channels):
             for k in range(convs):
-                c_in = c_out if k or not level else channels[level - 1]
+                before = channels[level - 1] if level else constant
+                c_in = c_out if k else before
                 grain = Noise(c_out, fixed, len(layers)) if noise else nn.Identity()
                 layers.append(StyleLayer(c_in, c_out, width, resize if level and not k else None, grain))
         self.layers = nn.ModuleList(layers)
@@ -176,6 +177,7 @@ def style(
     mapping_depth: int = 4,
     mapping_width: int = 256,
     shared_mapping: bool = False,
+    constant: int | None = None,
     noise: bool = True,
     noise_at_eval: Literal["none", "fixed"] = "none",
     convs: int = 1,
@@ -191,15 +193,16 @@ def style(
     """Style-based decoders: a latent vector, mapped to w, styles every layer that grows from a learned constant 4x4.
 
     `channels`: length of the latent. `mapping: false` styles by z itself; `shared_mapping`: one mapping for both
-    people. `noise`: per-pixel noise of learned strength, in evaluation its mean (`none`) or one fixed pattern. `convs`:
+    people. `constant`: channels of the learned constant (StyleGAN: 512); unset: those of the first level. `noise`:
+    per-pixel noise of learned strength, in evaluation its mean (`none`) or one fixed pattern. `convs`:
     styled convolutions a level. `norm`: of the encoder. The rest as `grid`.
     """
     n = max(0, round(math.log2(size / 4)))
     start = size // 2**n
     if start * 2**n != size:
         raise ValueError(f"size {size} cannot be reached by doubling a small start; choose a multiple of {2**n}")
-    if convs < 1 or mapping_depth < 1 or mapping_width < 1:
-        raise ValueError("convs, mapping_depth and mapping_width must be at least 1")
+    if min(convs, mapping_depth, mapping_width, 1 if constant is None else constant) < 1:
+        raise ValueError("convs, mapping_depth, mapping_width and constant must be at least 1")
     body, base = body_channels(size, width, stages)
     top = body[-1]
     levels = [min(max(width // 2, 8) * 2 ** (n - i), 8 * width) for i in range(n + 1)]
@@ -209,7 +212,10 @@ def style(
         own: nn.Module = nn.Identity() if shared_mapping else Mapping(channels, styles, depth)
         resize = "nearest" if upsample == "resize" else "bilinear"
         return nn.Sequential(
-            own, Synthesis(levels, start, styles, convs, resize, noise, noise_at_eval == "fixed", mask)
+            own,
+            Synthesis(
+                levels, constant or levels[0], start, styles, convs, resize, noise, noise_at_eval == "fixed", mask
+            ),
         )
 
     return StyleSwapper(

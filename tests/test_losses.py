@@ -44,6 +44,12 @@ def test_face_l1_weighs_two_means_each_over_its_own_pixels() -> None:
     assert float(L1()(case)) == pytest.approx((4 * 0.2 + 12 * 0.1) / 16, abs=1e-6)
 
 
+def test_face_l1_per_pixel_is_three_times_that_per_value() -> None:
+    rec, target, alpha = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), (torch.rand(2, 1, 8, 8) > 0.5).float()
+    both = [FaceL1(per=reading).of(rec, target, alpha) for reading in ("value", "pixel")]
+    assert float(both[1]) == pytest.approx(3 * float(both[0]), rel=1e-5)
+
+
 def test_face_l1_of_pictures_without_a_face_is_the_background_alone() -> None:
     case = step_of(rec=both(torch.full((2, 3, 16, 16), 0.7)), alpha=both(torch.zeros(2, 1, 16, 16)))
     assert float(FaceL1(background=0.5)(case)) == pytest.approx(0.1, abs=1e-6)

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from metrics.path import path_lengths
+from models.step import Step
 from models.style import AdaIN, Noise, StyleSwapper, style
+from models.style_mixing import StyleMixing
 from models.variants import grid
 
 
@@ -133,3 +135,53 @@ def test_wrong_options_are_told_in_words() -> None:
             style(32, **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="choose a multiple of"):
         style(50)
+
+
+def test_the_constant_has_as_many_channels_as_asked_for_and_by_default_those_of_the_first_level() -> None:
+    plain, wide = small(), small(constant=512)
+    starts = [model.decoders["src"][1].start for model in (plain, wide)]
+    assert [tuple(start.shape[1:]) for start in starts] == [(32, 4, 4), (512, 4, 4)]
+    assert wide.decode(latents()[0], "src").shape == (2, 3, 32, 32)
+    with pytest.raises(ValueError, match="constant must be at least 1"):
+        small(constant=0)
+
+
+def mixing_step(model: StyleSwapper, logvar: float) -> Step:
+    z, _ = latents()
+    with torch.no_grad():
+        target = {p: model.decode(z, p) for p in model.people}
+    spread = {p: torch.full_like(z, logvar) for p in model.people}
+    alpha, codes = {p: torch.ones(2, 1, 32, 32) for p in model.people}, dict.fromkeys(model.people, z)
+    return Step(target, target, alpha, target, codes, spread, codes, 0, 10, model)
+
+
+@torch.no_grad()
+def test_mixing_costs_nothing_where_both_latents_are_the_same_and_something_where_they_differ() -> None:
+    model = small()
+    certain, unsure = (float(StyleMixing(1.0)(mixing_step(model, logvar))) for logvar in (-60.0, 0.0))
+    assert certain < 1e-5 and unsure > 1e-3
+
+
+def test_mixing_crosses_over_at_every_inner_layer_and_in_its_share_of_the_steps() -> None:
+    model, seen = small(), []
+    model.mix = lambda a, b, person, depth: seen.append(depth) or model.decode(a, person)  # type: ignore[method-assign]
+    torch.manual_seed(0)
+    values = [StyleMixing(0.5)(mixing_step(model, 0.0)) for _ in range(200)]
+    assert set(seen) == set(range(1, model.layers))
+    assert 70 < len(seen) / 2 < 130 and len(values) == 200
+    assert all(float(value) == 0 for value in (StyleMixing(0.0)(mixing_step(model, 0.0)) for _ in range(5)))
+
+
+def test_mixing_moves_the_mapping_and_the_synthesis() -> None:
+    model = small().train()
+    StyleMixing(1.0)(mixing_step(model, 0.0)).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.decoders["src"][0].parameters())
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [(lambda: grid(32, 3, width=4, channels=4), "only the variant `style`"), (lambda: small(vae=False), "has no VAE")],
+)
+def test_mixing_refuses_models_that_it_cannot_mix(model: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StyleMixing().bind(model(), 32)
