@@ -71,7 +71,7 @@ def test_what_is_no_video_is_said(tmp_path: Path) -> None:
 def test_without_the_package_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: Path
 ) -> None:
-    monkeypatch.setattr(take, "_can_read_videos", lambda: False)
+    monkeypatch.setattr(take, "can_read_videos", lambda: False)
     with pytest.raises(take.EnvironmentProblem) as problem:
         take.take([clip], "src", tmp_path / "faces", take.Settings())
     assert str(problem.value) == NEEDED and "[video]" in NEEDED and not (tmp_path / "faces").exists()

@@ -22,6 +22,7 @@ from harness.cli.list import list_, show
 from harness.cli.metrics import metrics_app
 from harness.cli.options import RESULTS, Json, Results, renamed
 from harness.cli.recognisers import app as recognisers_app
+from harness.cli.swap import swap
 from harness.cli.variance import variance
 from harness.cli.verify import verify
 from harness.cli.watch import watch
@@ -316,6 +317,7 @@ app.command()(variance)
 app.command()(watch)
 app.command()(verify)
 app.command()(export)
+app.command()(swap)
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -11,7 +11,19 @@ Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 @contextlib.contextmanager
 def bar() -> Iterator[Progress]:
-    """Within the block, call what is given with (what is being done, done, total)."""
+    """Within the block, call what is given with (what is being done, done, total). Ctrl-C is told as what it is."""
+    try:
+        with _drawn() as progress:
+            yield progress
+    except KeyboardInterrupt:
+        from harness.terminal import say
+
+        say("harness: interrupted; the same command continues where it was")
+        raise
+
+
+@contextlib.contextmanager
+def _drawn() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         from harness.terminal import Counter
 

@@ -54,8 +54,9 @@ def show(
     """Show one trial: specification, scores, cost, and where its pictures are."""
     from harness import terminal
     from harness.cli import listing
+    from harness.ledger.find import find_trial
 
-    record = listing.find_trial(trial, results)
+    record = find_trial(trial, results)
     if json:
         pictures = [str(path) for path in listing.pictures(record)]
         terminal.as_json(

@@ -8,10 +8,11 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from harness import registry
-from harness.errors import HarnessError, UsageError, did_you_mean
-from harness.ledger.records import Ledger, Record, ledgers
+from harness.errors import HarnessError
+from harness.ledger.find import warn_of_damage
+from harness.ledger.records import Record, ledgers
 from harness.options import known_options
-from harness.terminal import cell, say, table
+from harness.terminal import cell, table
 from models import anatomy
 
 KINDS: dict[str, registry.Kind] = {"variants": "variant", "losses": "loss", "metrics": "metric"}
@@ -108,7 +109,7 @@ def trials(root: Path) -> list[dict[str, Any]]:
         plan = (ledger.plan() or {}).get("trials", [])
         planned = {row.name: row for row in progress.rows(ledger.folder, plan)}
         records = {record.name: record for record in ledger.records()}
-        _warn(ledger)
+        warn_of_damage(ledger)
         damaged = dict(ledger.damaged)
         for name in [*planned, *(name for name in records if name not in planned)]:
             row, record = planned.get(name), records.get(name)
@@ -126,27 +127,6 @@ def trials(root: Path) -> list[dict[str, Any]]:
                 }
             )
     return found
-
-
-def _warn(ledger: Ledger) -> None:
-    for _, problem in ledger.damaged:
-        say(f"warning: {ledger.folder.name}: {problem}")
-
-
-def find_trial(name: str, root: Path) -> Record:
-    """The record of this name, or of the only one that begins with it. UsageError with the nearest name."""
-    known: dict[str, Record] = {}
-    for ledger in ledgers(root):
-        known.update({record.name: record for record in ledger.records()})
-        _warn(ledger)
-    if name in known:
-        return known[name]
-    matches = [full for full in known if full.startswith(name)] if name else []
-    if len(matches) == 1:
-        return known[matches[0]]
-    if matches:
-        raise UsageError(f"{name!r} could be any of: {', '.join(sorted(matches)[:20])}. Give more of the name")
-    raise UsageError(f"there is no trial {name!r} under {root}. {did_you_mean(name, known)}")
 
 
 def pictures(record: Record) -> list[Path]:

@@ -92,13 +92,14 @@ def import_(
         masks=masks,
         selection=Selection(every, fps, start, end),
     )
-    embed = _embedder(like) if like is not None else None
+    embed = embedder(like) if like is not None else None
     with bar() as progress:
         outcome = take(sources, person.value, out, wanted, embed=embed, again=again, progress=progress)
     _told(outcome, person.value, out, json)
 
 
-def _embedder(like: Path) -> Embed:
+def embedder(like: Path) -> Embed:
+    """What tells the person of the picture `--like` from others. EnvironmentProblem without its weights."""
     import torch
 
     from harness.score import weights

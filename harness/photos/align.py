@@ -99,3 +99,10 @@ def shifted(matrix: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
     there = matrix.copy()
     there[:, 2] += matrix[:, :2] @ [columns.start, rows.start]
     return there
+
+
+def shifted_back(back: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """The matrix from a crop to the part of the picture that `region` names, of the one to the whole picture."""
+    there = back.copy()
+    there[:, 2] -= [columns.start, rows.start]
+    return there

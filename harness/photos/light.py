@@ -31,6 +31,16 @@ def linear(picture: Picture, rows: slice, columns: slice) -> np.ndarray:
     return out
 
 
+def from_bytes(pixels: np.ndarray) -> np.ndarray:
+    """uint8 sRGB -> linear light, float32 of the same shape; what is linear already stays."""
+    return pixels if pixels.dtype == np.float32 else _curve(256)[pixels]
+
+
+def from_display(values: np.ndarray) -> np.ndarray:
+    """sRGB values in [0, 1] -> linear light, float32 of the same shape."""
+    return to_linear(torch.from_numpy(np.ascontiguousarray(values, np.float32))).numpy()
+
+
 def share(values: np.ndarray) -> np.ndarray:
     """Integers of 8 or 16 bits as float32 in [0, 1]; floats as they are, clipped."""
     if values.dtype == np.float32:
@@ -42,12 +52,26 @@ def shown(picture: Picture) -> np.ndarray:
     """(H, W, 3) uint8 sRGB of the whole picture on black, for looking at it."""
     if picture.pixels.dtype == np.float32:
         return display_bytes(picture.pixels)
-    pixels = picture.pixels if picture.pixels.dtype == np.uint8 else (picture.pixels >> 8).astype(np.uint8)
+    pixels = as_bytes(picture.pixels)
     if picture.alpha is None:
         return pixels
     return (pixels * share(picture.alpha)[..., None]).round().astype(np.uint8)
 
 
+def as_bytes(values: np.ndarray) -> np.ndarray:
+    """Integers of 16 bits, or shares in [0, 1], as uint8 in the same encoding."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.uint16:
+        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return (values.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def to_shown(values: np.ndarray) -> np.ndarray:
+    """Linear light -> sRGB values in [0, 1], float32 of the same shape."""
+    return to_display(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+
+
 def display_bytes(values: np.ndarray) -> np.ndarray:
     """Linear light, any shape -> uint8 sRGB of the same shape."""
-    return (to_display(torch.from_numpy(np.ascontiguousarray(values))) * 255).round().byte().numpy()
+    return as_bytes(to_shown(values))

@@ -60,7 +60,7 @@ def take(
     settings than before, no picture at all. EnvironmentProblem: no package for videos, the disk.
     """
     found = find(named, besides=folder)
-    if any(source.video and source.reason is None for source in found.sources) and not _can_read_videos():
+    if any(source.video and source.reason is None for source in found.sources) and not can_read_videos():
         raise EnvironmentProblem(video.NEEDED)
     if not found.sources:
         seen = ", ".join(f"{count} {suffix}" for suffix, count in found.ignored.most_common(5)) or "nothing"
@@ -84,7 +84,8 @@ def take(
             thumbnails.draw(manifest.entries)
 
 
-def _can_read_videos() -> bool:
+def can_read_videos() -> bool:
+    """Whether PyAV is here."""
     return importlib.util.find_spec("av") is not None
 
 
