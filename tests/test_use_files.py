@@ -55,7 +55,7 @@ def run(
     monkeypatch.setattr("harness.use.swap.FaceFinder", lambda device: finder)
 
     def swap(*arguments: Any) -> tuple[int, str, str]:
-        command = ["swap", "grid", *map(str, arguments), "--to", "dst", "--root", str(root)]
+        command = ["swap", "grid", *map(str, arguments), "--to", "dst", "--results", str(root)]
         return called(command, monkeypatch, capsys)
 
     return swap  # type: ignore[return-value]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.options import RESULTS, Json, Results
 from harness.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def swap(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture, a video, or a folder of them.")],
     to: Annotated[To, typer.Option(help="Whose face the pictures shall show.")],
     out: Annotated[Path, typer.Option(metavar="OUT", help="The file to write; for a folder, a folder.")],
-    root: Annotated[Path, typer.Option(metavar="DIR", help="Root of the results.")] = Path("results"),
+    results: Results = RESULTS,
     aligned: Annotated[bool, typer.Option("--aligned", help="The pictures are aligned crops, and stay so.")] = False,
     like: Annotated[
         Path | None, typer.Option(metavar="PICTURE", help="Swap the face most like this one (needs weights).")
@@ -67,7 +68,7 @@ def swap(
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE.py", help="A file of your own with the variant.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Find, swap and paste back the faces of pictures and videos. The same command continues; sound is kept.
 
@@ -83,7 +84,7 @@ def swap(
 
     if source.resolve() == out.resolve():
         raise UsageError(f"--out {out}: this is the input. Choose another place")
-    model = load_model(trial, root=root, device=device.value, plugins=plugin or ())
+    model = load_model(trial, root=results, device=device.value, plugins=plugin or ())
     known = trained_on(model.record)
     if not known and not aligned and crop is None:
         terminal.say("how the training pictures were aligned is not known: crop factor 1.35 is taken (--crop)")

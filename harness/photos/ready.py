@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from harness.data.decode import file_sha256
 from harness.data.listing import PEOPLE
 from harness.errors import UsageError
 from harness.photos.advice import advice
 from harness.photos.settings import Settings
-from harness.photos.sources import content_hash, find
+from harness.photos.sources import find
 from harness.photos.take import Progress, take
 
 AS_THEY_ARE = Settings(align="none", sharpness=None, duplicates=None)
@@ -31,7 +32,7 @@ def ready(source: str, home: Path, progress: Progress | None = None) -> str:
         raise UsageError("; ".join([f"{folder}: no pictures of both people", *hints]))
     content = hashlib.sha256()
     for person, sources in found.items():
-        content.update("".join([person, *(content_hash(one.path) for one in sources)]).encode())
+        content.update("".join([person, *(file_sha256(one.path) for one in sources)]).encode())
     copy = home / f"imported-{content.hexdigest()[:12]}"
     for person, sources in found.items():
         take([one.path for one in sources], person, copy, AS_THEY_ARE, progress=progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -15,7 +14,6 @@ from harness.errors import UsageError
 from harness.photos import picture, video
 
 OTHERS = (".heic", ".heif", ".avif", ".bmp", ".gif", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd")
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -98,9 +96,3 @@ def _source(path: Path) -> Source:
             path, False, f"{path.suffix or 'a name without suffix'} is not read. Convert it to one of {known}"
         )
     return Source(path, kind == "video")
-
-
-def content_hash(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file. Raises OSError."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

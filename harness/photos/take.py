@@ -24,7 +24,7 @@ from harness.photos.picture import Picture
 from harness.photos.reader import Read, Request, read
 from harness.photos.settings import Settings
 from harness.photos.sheet import Thumbnails
-from harness.photos.sources import Source, content_hash, find
+from harness.photos.sources import Source, find
 from models.photographs import FaceFinder
 
 Progress = Callable[[str, int, int], None]  # (what is being read, sources done, sources in all)
@@ -135,7 +135,7 @@ class _Run:
             sha256, reason = "", source.reason
             if reason is None:
                 try:
-                    sha256 = content_hash(source.path)
+                    sha256 = file_sha256(source.path)
                 except OSError as error:
                     reason = f"cannot be read: {error.strerror or error}"
             selection = self.judge.settings.selection if source.video else None

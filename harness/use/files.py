@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.data.decode import file_sha256
 from harness.errors import EnvironmentProblem, UsageError
 from harness.photos import light, video
 from harness.photos.picture import Picture
 from harness.photos.reader import Read, Request, read
-from harness.photos.sources import Source, content_hash, find
+from harness.photos.sources import Source, find
 from harness.photos.take import can_read_videos
 from harness.photos.video import Selection
 from harness.use import mark
@@ -64,7 +65,7 @@ def swap_files(named: Path, out: Path, swapping: Swapping, progress: Progress | 
         if reason is not None:
             report.bad.append((str(source.path), reason))
             continue
-        recipe = swapping.recipe(content_hash(source.path))
+        recipe = swapping.recipe(file_sha256(source.path))
         if mark.recipe_of(target) == recipe:
             report.before += 1
         else:
