@@ -81,6 +81,7 @@ MAY = {  # a room, and what it may import besides itself; the rooms of a floor s
     "use": f"{NAMES} spec compute data train photos ledger models",
     "claims": f"{GROUND} registry ledger metrics",
     "execute": f"{NAMES} trials data train score ledger",
+    "rounds": "trials ledger claims",
     "report": f"{GROUND} ledger claims data",
     "bench": f"{NAMES} spec compute suite execute data train score ledger models",
     "gates": f"{GROUND} spec ledger claims bench",

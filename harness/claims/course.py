@@ -56,19 +56,17 @@ def labels_of(claim: Mapping[str, Any]) -> list[str]:
 
 
 def course_of(table: Table, claim: Mapping[str, Any], looks: Sequence[int]) -> list[Stage]:
-    """The claim at each look that its records reach. The first one is there as soon as it is planned."""
-    return [
-        _stage(table.first(n), claim, place, n) for place, n in enumerate(looks) if _reached(table, claim, place, n)
-    ]
+    """The claim at each look that its records reach; at the only one, reached or not, where the plan has one."""
+    if len(looks) == 1:
+        return [_stage(table, claim, 0, looks[0])]
+    return [_stage(table.first(n), claim, place, n) for place, n in enumerate(looks) if _reached(table, claim, n)]
 
 
-def _reached(table: Table, claim: Mapping[str, Any], place: int, n: int) -> bool:
-    """Whether the first n replicates of all variants that the claim needs are planned, and run after the first look."""
+def _reached(table: Table, claim: Mapping[str, Any], n: int) -> bool:
+    """Whether the first n replicates of all variants that the claim needs have run, whatever came of them."""
     needed = labels_of(claim) or [variant.label for variant in table.variants]
-    chosen = [variant.trials for variant in table.first(n).variants if variant.label in needed]
-    return all(len(trials) >= n for trials in chosen) and (
-        place == 0 or not any(trial.status == "missing" for trials in chosen for trial in trials)
-    )
+    trials = {variant.label: variant.trials for variant in table.first(n).variants}
+    return all(len([t for t in trials.get(name, ()) if t.status != "missing"]) >= n for name in needed)
 
 
 def _stage(table: Table, claim: Mapping[str, Any], place: int, n: int) -> Stage:

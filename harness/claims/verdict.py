@@ -75,6 +75,7 @@ class Verdict:
     parts: tuple[Part, ...] = ()
     primary: bool = False
     look: int = 0
+    void: str = ""  # why a condition leaves it undecided
 
     @property
     def agreement(self) -> str:
@@ -140,7 +141,8 @@ def _verdict(
     reasons += [part.reason for part in parts]
     if len(looks) > 1:
         reasons.append(f"look {stage.place + 1} of {len(looks)}, {looks[stage.place]} pairs")
-    return Verdict(claim["id"], says, source, verdict, "; ".join(filter(None, reasons)), parts, primary, stage.n)
+    reason = "; ".join(filter(None, reasons))
+    return Verdict(claim["id"], says, source, verdict, reason, parts, primary, stage.n, stage.void)
 
 
 def _part(

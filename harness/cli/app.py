@@ -6,7 +6,7 @@ import contextlib
 import functools
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +23,7 @@ from harness.cli.metrics import metrics_app
 from harness.cli.options import RESULTS, Json, Results, renamed
 from harness.cli.recognisers import app as recognisers_app
 from harness.cli.swap import swap
+from harness.cli.until import in_seconds, looks_for, run_until_decided, seconds_of
 from harness.cli.variance import variance
 from harness.cli.verify import verify
 from harness.cli.watch import watch
@@ -31,7 +32,6 @@ from harness.errors import TrialsFailed, UsageError
 
 if TYPE_CHECKING:
     from harness.ledger.records import Record
-    from harness.suite.suite import Suite
     from harness.trials.trial import Trial
 
 app = typer.Typer(
@@ -124,6 +124,16 @@ def run(
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
     timeout: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Time limit of one trial.")] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add pairs of people in rounds until the claims are decided.")
+    ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(callback=seconds_of, metavar="TIME", help="With it: no round that ends later (45m)."),
+    ] = None,
+    max_pairs: Annotated[
+        int | None, typer.Option("--max-pairs", min=2, max=1000, metavar="N", help="With it: the most pairs of people.")
+    ] = None,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE.py", help="A file with variants, losses or metrics of your own.")
     ] = None,
@@ -131,7 +141,9 @@ def run(
 ) -> None:
     """Run a suite: train what is not done yet, score, record, report. The same command continues an interrupted run."""
     from harness import limits, terminal
+    from harness.cli.dry_run import show_plan
     from harness.compute import choose_device
+    from harness.execute.local import choose_jobs
     from harness.ledger.records import Ledger, inside
     from harness.registry import load_plugin
     from harness.score import weights
@@ -148,6 +160,9 @@ def run(
     loaded = loaded.at(chosen)
     overrides = from_options(set_ or [])
     place = choose_device(device.value)
+    fixed = "--seeds" if seeds else "--only" if only else ""
+    looks = looks_for(loaded, until_decided, fixed, budget, max_pairs)
+    seeds = looks[-1] if looks else seeds
     everything = trials(
         loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place, folder_of=_readable(results)
     )
@@ -156,15 +171,28 @@ def run(
     terminal.say(f"{loaded.name}: {loaded.question}")
     variants = len({trial.label for trial in todo})
     amount = f"{terminal.count(len(todo), 'trial')} of {terminal.count(variants, 'variant')}"
+    amount = f"at most {amount}, until the claims are decided" if looks else amount
     terminal.say(f"scale {chosen} ({reason}), {amount}, in {ledger.folder}")
     if dry_run:
-        _show_plan(loaded.name, chosen, plan.planned(todo, ledger), _prospects(loaded, todo, ledger.folder), json)
+        estimates = plan.planned(todo, ledger)
+        show_plan(loaded, chosen, estimates, looks, ledger.folder, choose_jobs(jobs, place, len(todo)), json)
         return
     weights.preflight(trial.spec for trial in todo)
     command = shlex.join(["harness", *sys.argv[1:]])
     settings = {setting.dotted: setting.value for setting in overrides}
-    ledger.write_plan(plan.plan_of(loaded, chosen, reason, everything, command, settings))
-    records = _execute(todo, ledger.folder, results, jobs, retry_failed, timeout)
+
+    def content(planned: Sequence[Trial]) -> dict[str, Any]:
+        return plan.plan_of(loaded, chosen, reason, planned, command, settings)
+
+    def train(batch: list[Trial], notes: list[str]) -> list[Record]:
+        return _execute(batch, ledger.folder, results, jobs, retry_failed, timeout, notes)
+
+    if looks:
+        at_once = choose_jobs(jobs, place, len(todo))
+        todo, records = run_until_decided(todo, looks, ledger, content, train, in_seconds(budget), at_once)
+    else:
+        ledger.write_plan(content(everything))
+        records = train(todo, [])
     ledger.records()
     for _, problem in ledger.damaged:
         terminal.say(f"warning: {problem}")
@@ -206,7 +234,13 @@ def _readable(root: Path) -> Callable[[str], str]:
 
 
 def _execute(
-    todo: list[Trial], folder: Path, root: Path, jobs: str, retry_failed: bool, timeout: float | None
+    todo: list[Trial],
+    folder: Path,
+    root: Path,
+    jobs: str,
+    retry_failed: bool,
+    timeout: float | None,
+    notes: Sequence[str],
 ) -> list[Record]:
     from harness.execute import Interruption, run_plan
     from harness.ledger.progress import Progress
@@ -215,55 +249,11 @@ def _execute(
     planned = [{"name": trial.name, "label": trial.label, "seed": trial.seed} for trial in todo]
     count = jobs if jobs == "auto" else int(jobs)
     try:
-        with Progress(folder, planned):
+        with Progress(folder, planned, notes=notes):
             return run_plan(todo, root=root, jobs=count, retry_failed=retry_failed, timeout_s=timeout)
     except Interruption as stop:
         say(f"interrupted: {stop}")
         raise typer.Exit(128 + stop.signum) from None
-
-
-def _prospects(suite: Suite, todo: list[Trial], folder: Path) -> list[dict[str, Any]]:
-    """Whether these trials can decide each of the suite's claims: one row a part; none without claims."""
-    if not suite.claims:
-        return []
-    from harness.claims import prospects  # scipy, which a suite without claims need not wait for
-
-    pairs = len({trial.pair for trial in todo})
-    pairs = len({trial.seed for trial in todo}) if pairs == 1 else pairs
-    return [row.to_dict() for row in prospects.prospects(suite.claims, (pairs,), prospects.earlier(folder))]
-
-
-def _show_plan(name: str, scale: str, rows: list[Any], decidable: list[dict[str, Any]], json: bool) -> None:
-    from harness import terminal
-    from harness.ledger.progress import duration
-
-    seconds = [row.seconds for row in rows if row.state != "done"]
-    total = None if None in seconds else sum(seconds)
-    disk = sum(row.bytes for row in rows if row.state != "done")
-    if json:
-        trials = [row.to_dict() for row in rows]
-        estimates = {"estimated_seconds": total, "estimated_bytes": disk}
-        terminal.as_json({"suite": name, "scale": scale, "trials": trials, **estimates, "claims": decidable})
-        return
-    terminal.table(
-        {
-            "variant": row.trial.label,
-            "seed": row.trial.seed,
-            "pair": row.trial.pair,
-            "digest": row.trial.digest[:8],
-            "steps": row.steps,
-            "parameters": row.parameters,
-            "time": duration(row.seconds),
-            "disk": terminal.size(row.bytes),
-            "state": row.state,
-        }
-        for row in rows
-    )
-    basis = ", ".join(sorted({row.basis.split(" on ")[0] for row in rows}))
-    if decidable:
-        print("\ncan these pairs decide the claims?")
-        terminal.table(decidable)
-    print(f"\nto do: about {duration(total)} one after the other, {terminal.size(disk)} (estimates: {basis})")
 
 
 def _report(folder: Path, out: Path | None, formats: set[str]) -> list[Path]:

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -176,7 +176,8 @@ def drawn(current: list[Row]) -> Table:
 class Progress:
     """Shows the state of a suite's folder while the `with` block runs. `note` prints a line at any time.
 
-    `live` chooses the table (the default: when the stream is a terminal that can move its cursor).
+    `live` chooses the table (the default: when the stream is a terminal that can move its cursor). `notes` are lines
+    under it, such as how the claims stood at the last look.
     """
 
     def __init__(
@@ -187,6 +188,7 @@ class Progress:
         stream: TextIO | None = None,
         live: bool | None = None,
         interval_s: float | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.folder, self.planned = folder, list(planned)
         self.stream = stream or sys.stderr
@@ -197,6 +199,7 @@ class Progress:
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._console: Any = None
         self._last = ""
+        self._notes = list(notes)
 
     def __enter__(self) -> Self:
         if self.live:
@@ -224,11 +227,14 @@ class Progress:
             while not self._stop.wait(self.interval_s):
                 self._lines()
             return
+        from rich.console import Group
         from rich.live import Live
+        from rich.text import Text
 
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
-                live.update(drawn(rows(self.folder, self.planned)), refresh=True)
+                table = drawn(rows(self.folder, self.planned))
+                live.update(Group(table, *(Text(note, style="dim") for note in self._notes)), refresh=True)
                 if self._stop.wait(self.interval_s):
                     return
 

@@ -68,14 +68,23 @@ def _told(row: Row) -> str:
 
 
 def state(folder: Path) -> tuple[list[Row], list[str]]:
-    """The planned trials now, and what else is to be said: the errors of those that run, the newest preview strip."""
+    """The planned trials now, and what else is to be said: errors of those that run, claims, the newest strip."""
     plan = Ledger(folder).plan()
     if not plan or not plan.get("trials"):
         raise UsageError(f"{folder} holds no plan with trials. Start one: harness run SUITE")
     current = rows(folder, plan["trials"])
     notes = [text for row in current if row.state == "running" and (text := _errors(folder, row))]
     strip = newest_preview(folder, plan["trials"])
+    notes += claims_at_the_last_look(plan)
     return current, [*notes, *([f"newest preview: {strip}"] if strip else [])]
+
+
+def claims_at_the_last_look(plan: Mapping[str, Any]) -> list[str]:
+    """How the claims stood after the last finished round of a run until they are decided, one line each."""
+    rounds = plan.get("rounds") or []
+    stood: Mapping[str, Any] = next((row["claims"] for row in reversed(rounds) if "claims" in row), {})
+    lines = {id: f"{id}: {one['state']} at {one['pairs']} pairs" for id, one in stood.items()}
+    return [", ".join(filter(None, [line, stood[id]["needs"]])) for id, line in lines.items()]
 
 
 def ended(current: Sequence[Row]) -> bool:

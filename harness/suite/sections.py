@@ -42,6 +42,10 @@ class Arms(_Model):
         Field(default=None, description="number of replicates, or their seeds")
     )
     claims: list[dict[str, Any]] | None = Field(default=None, description="sentences that can fail, to be judged")
+    until: Literal["decided"] | None = Field(default=None, description="add pairs in rounds until claims are decided")
+    looks: Annotated[list[Annotated[int, Field(ge=2, le=1000)]], Field(min_length=1, max_length=20)] | None = Field(
+        default=None, description="numbers of pairs at which claims are looked at, the last the most"
+    )
 
 
 class ScaleSection(Arms):

@@ -14,7 +14,7 @@ from harness.suite.sections import SCALES, Arms, sections_of
 from harness.suite.settings import Setting, anchored, distinct, flatten, resolve
 from harness.suite.yamlfile import Document, Path_, Where, read
 
-FIELDS = ("baseline", "order", "seeds", "claims")  # of a Suite, read from the sections of the same name
+FIELDS = ("baseline", "order", "seeds", "claims", "until", "looks")  # of a Suite, as the sections call them
 RESERVED = ("data", "reference")  # folders of the results root that are no suites
 
 
@@ -22,8 +22,8 @@ RESERVED = ("data", "reference")  # folders of the results root that are no suit
 class Suite:
     """A loaded suite. Settings are not yet checked against the registry: `harness.trials.trial.trials` does that.
 
-    `cells`, `baseline`, `order`, `seeds` and `claims` are those of the scales that have none of their own; `at` gives
-    the suite as one scale has it.
+    `cells`, `baseline`, `order`, `seeds`, `claims`, `until` and `looks` are those of the scales that have none of their
+    own; `at` gives the suite as one scale has it. `until: decided` adds pairs in rounds, `looks` says when to look.
     """
 
     name: str
@@ -35,6 +35,8 @@ class Suite:
     order: tuple[tuple[str, ...], ...]
     seeds: tuple[int, ...]
     claims: tuple[Mapping[str, Any], ...]
+    until: str | None
+    looks: tuple[int, ...]
     scales: Mapping[str, tuple[Setting, ...]]
     metrics: tuple[str, ...] | None
     metrics_at: tuple[Where, ...]
@@ -42,7 +44,7 @@ class Suite:
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def at(self, scale: str) -> Suite:
-        """The suite with the cells, baseline, order, seeds and claims of a scale."""
+        """The suite as a scale has it."""
         return replace(self, **self.own.get(scale, {}))
 
     @property
@@ -129,6 +131,10 @@ class _Arms:
                 return _order(self.document, place, value or (), found)
             case "seeds":
                 return _seeds(self.document, place, value or 1)
+            case "until":
+                return value
+            case "looks":
+                return _looks(self.document, place, value or ())
         return _claims(self.document, place, value or (), found, self.metrics)
 
     def own(self, name: str, given: Arms) -> dict[str, Any]:
@@ -141,7 +147,7 @@ class _Arms:
         for key in FIELDS:
             if getattr(given, key) is not None:
                 fields[key] = self.read(key, at, given, found)
-            elif given.matrix and key != "seeds":
+            elif given.matrix and key in ("baseline", "order", "claims"):
                 try:
                     fields[key] = self.read(key, (), self.outer, found)
                 except UsageError as error:
@@ -165,6 +171,12 @@ def _seeds(document: Document, at: Path_, given: int | list[int]) -> tuple[int, 
     if len(set(seeds)) < len(seeds):
         raise document.where(at).error("a seed is there twice. Expected each once")
     return seeds
+
+
+def _looks(document: Document, at: Path_, given: Sequence[int]) -> tuple[int, ...]:
+    if list(given) != sorted(set(given)):
+        raise document.where(at).error(f"looks cannot be {list(given)}. Expected rising numbers, as [4, 6, 8, 10]")
+    return tuple(given)
 
 
 def _order(
