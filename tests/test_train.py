@@ -58,6 +58,13 @@ def assert_equal(a: Swapper, b: Swapper) -> None:
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+def test_at_a_constant_rate_a_short_training_is_the_beginning_of_a_longer_one(store: FaceStore, tmp_path: Path) -> None:
+    short, long = (spec_of(optim={"steps": steps, "schedule": "constant"}) for steps in (4, 8))
+    done = run(short, store, tmp_path / "short").model
+    begun = run(long, store, tmp_path / "long", stop=after(4)).model
+    assert_equal(done, begun)
+
+
 @pytest.mark.parametrize("clip", [0.05, 0.0])
 def test_one_adam_with_groups_equals_three_adams(store: FaceStore, tmp_path: Path, clip: float) -> None:
     spec = spec_of(model={"norm": "none"}, optim={"steps": 5, "schedule": "constant", "clip": clip, "lr": 3e-3})
