@@ -21,6 +21,7 @@ from metrics.info import MetricInfo
 from metrics.lattice import LEVELS
 from metrics.references import (
     CONTROLS,
+    RENDERED,
     blend_case,
     blurred_case,
     blurring_copier,
@@ -132,24 +133,27 @@ def check(
     evaluators: Mapping[str, Evaluator] | Iterable[Evaluator],
     limit: int = 32,
     report: Callable[[str], None] = lambda _: None,
+    rendered: bool = False,
 ) -> list[LadderRow]:
     """Run every metric on its ladder and controls, made from the first `limit` pairs of the case; one row a metric.
 
     `evaluators`: an EVALUATORS mapping (or any evaluators). The case must have ground truth (ValueError otherwise); its
     regressor and embedder are used, its outputs are not. `limit` bounds the cost; `report` hears what is next.
+    `rendered` adds the controls that the renderer must paint anew, where the case has one.
     """
     if not case.matched:
         raise ValueError("needs ground truth: the ladder is made of exact swaps")
     small = _first(case, limit)
     group = list(evaluators.values()) if isinstance(evaluators, Mapping) else list(evaluators)
-    readings = Readings()
-    for key, (make, names) in _plan([info for evaluator in group for info in evaluator.infos]).items():
+    plan = _plan([info for evaluator in group for info in evaluator.infos], rendered and case.render is not None)
+    answers = Answers()
+    for key, (make, names) in plan.items():
         report(f"reference {key[0]}" + (f" at {key[1]:g}" if key[1] else ""))
-        readings.take(key, make(small), names, group)
-    return [_row(info, readings) for evaluator in group for info in evaluator.infos]
+        answers.take(key, make(small), names, group)
+    return [_row(info, answers) for evaluator in group for info in evaluator.infos]
 
 
-def _plan(infos: Iterable[MetricInfo]) -> dict[Key, tuple[Callable[[Case], Case], set[str]]]:
+def _plan(infos: Iterable[MetricInfo], rendered: bool) -> dict[Key, tuple[Callable[[Case], Case], set[str]]]:
     """Every reference that is needed, once: how it is made, and the metrics that are read there."""
     plan: dict[Key, tuple[Callable[[Case], Case], set[str]]] = {}
     for info in infos:
@@ -157,7 +161,7 @@ def _plan(infos: Iterable[MetricInfo]) -> dict[Key, tuple[Callable[[Case], Case]
             raise ValueError(f"metric {info.name!r} names ladder {info.ladder!r}; there are: {', '.join(LADDERS)}")
         if unknown := [name for name in info.controls if name not in CONTROLS]:
             raise ValueError(f"metric {info.name!r} names control {unknown[0]!r}; there are: {', '.join(CONTROLS)}")
-        made = {_key(name): CONTROLS[name] for name in info.controls}
+        made = {_key(name): CONTROLS[name] for name in info.controls if rendered or name not in RENDERED}
         if info.ladder:
             ladder = LADDERS[info.ladder]
             made |= {ladder.key(rung): partial(_rung, ladder, rung) for rung in ladder.rungs}
@@ -174,7 +178,7 @@ def _key(control: str) -> Key:
     return (control, 0.0)
 
 
-class Readings:
+class Answers:
     """What the metrics said on the references. `values`: {reference: {metric: mean}}; why a metric is not judged."""
 
     def __init__(self) -> None:
@@ -202,19 +206,21 @@ class Readings:
         return self.absent.get(name) or (self.notes[name] if never else "")
 
 
-def _row(info: MetricInfo, readings: Readings) -> LadderRow:
-    expected, controls = info.ends, {name: readings.values[_key(name)].get(info.name, np.nan) for name in info.controls}
+def _row(info: MetricInfo, answers: Answers) -> LadderRow:
+    expected = info.ends
+    read = {name: answers.values.get(_key(name), {}) for name in info.controls}
+    controls = {name: values[info.name] for name, values in read.items() if info.name in values}
     if not info.ladder and not controls:
         return LadderRow(info.name, "", (), (), expected, None, None, "has no ladder: a floor, a footnote or a rate")
-    if why := readings.not_judged(info.name):
+    if why := answers.not_judged(info.name):
         return LadderRow(info.name, info.ladder, (), (), expected, None, None, why)
     row = LadderRow(info.name, "", (), (), expected, None, True, "")
     if info.ladder:
         ladder = LADDERS[info.ladder]
-        row = judge(info, ladder.rungs, tuple(readings.values[ladder.key(rung)][info.name] for rung in ladder.rungs))
+        row = judge(info, ladder.rungs, tuple(answers.values[ladder.key(rung)][info.name] for rung in ladder.rungs))
     reason = "; ".join(filter(None, [row.reason, *fooled(info, controls)]))
-    if info.name in readings.invalid:
-        reason = readings.invalid[info.name]
+    if info.name in answers.invalid:
+        reason = answers.invalid[info.name]
     return replace(row, valid=not reason, reason=reason, controls=controls)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metrics.case import DIRECTIONS, PEOPLE, Case, driver_of, target_of
 from metrics.lattice import blur, inject_grid
+from metrics.readings import EXPRESSIONS
 
 
 def copy_case(case: Case) -> Case:
@@ -145,6 +146,17 @@ def poor_reconstruction_case(case: Case) -> Case:
     )
 
 
+def frozen_expression_case(case: Case) -> Case:
+    """The right person in the right pose, with the average expression on every picture. Needs the renderer."""
+    if case.render is None or case.pose is None:
+        raise ValueError("needs the renderer: nobody else paints a face with another expression")
+    columns = [case.pose_names.index(name) for name in EXPRESSIONS if name in case.pose_names]
+    pose = case.pose.clone()
+    pose[:, columns] = pose[:, columns].mean(0)
+    return case.with_outputs({way: case.render(target_of(way), pose) for way in DIRECTIONS}, case.images)
+
+
+RENDERED = frozenset({"frozen_expression"})  # controls that are painted anew: they cost seconds
 CONTROLS: Mapping[str, Callable[[Case], Case]] = {
     "oracle": oracle_case,
     "copy": copy_case,
@@ -154,4 +166,5 @@ CONTROLS: Mapping[str, Callable[[Case], Case]] = {
     "half_face": half_face_case,
     "other_pose": other_pose_case,
     "poor_reconstruction": poor_reconstruction_case,
+    "frozen_expression": frozen_expression_case,
 }

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values, target_of
+from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values
 from metrics.info import MetricInfo
+from metrics.readings import EXPRESSIONS, Error, Readings
 
 ANGLES = ("yaw", "pitch", "roll")  # degrees
-EXPRESSIONS = ("smile", "mouth_open", "blink", "brow", "gaze_x", "gaze_y")
 SLOPES = ("yaw", "mouth_open", "blink", "smile")
 PROFILE_YAW = 45.0  # beyond it the eyes' distance shrinks to nothing and the face's diagonal takes its place
 
@@ -48,49 +48,12 @@ def gain(found: np.ndarray, truth: np.ndarray) -> float:
     return float(found @ centred / total) if total > 1e-12 else float("nan")
 
 
-class _Readings:
-    """What the regressor reads in the real images (once for all cases), the swaps and the reconstructions."""
-
-    def __init__(self, case: Case) -> None:
-        regressor = case.regressor
-        self.names = tuple(regressor.pose_names)
-        with torch.no_grad():
-            self.real = case.remember("readings", lambda: {p: regressor(case.images[p]) for p in PEOPLE}, fixed=True)
-            self.swap = {way: regressor(case.swap[way]) for way in DIRECTIONS}
-            self.rec = {p: regressor(case.rec[p]) for p in PEOPLE}
-        self.case = case
-
-    def factor(self, reading, name: str) -> np.ndarray:
-        return as_values(reading["pose"][:, self.names.index(name)])
-
-    def true(self, person: str, name: str) -> np.ndarray:
-        """The known factor, or (photographs) what the regressor reads in the person's real images."""
-        case = self.case
-        if case.pose is not None and name in case.pose_names:
-            return as_values(case.pose[:, case.pose_names.index(name)])
-        return self.factor(self.real[person], name)
-
-    def reference(self, way: str) -> str:
-        """Whose real image has the pose of this swap and, if there is truth, its identity."""
-        return target_of(way) if self.case.matched else way.split("->")[0]
-
-    def error(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """(2M,) absolute error of the swaps and of the real images with the same pose (the floor)."""
-        swaps, floors = [], []
-        for way in DIRECTIONS:
-            person = self.reference(way)
-            truth = self.true(person, name)
-            swaps.append(np.abs(self.factor(self.swap[way], name) - truth))
-            floors.append(np.abs(self.factor(self.real[person], name) - truth))
-        return np.concatenate(swaps), np.concatenate(floors)
-
-
 def _eyes(names: tuple[str, ...]) -> tuple[int, int]:
     return (names.index("eye_left"), names.index("eye_right")) if "eye_left" in names else (0, 1)
 
 
 def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
-    seen = _Readings(case)
+    seen = Readings(case)
     if not seen.names:
         yield from _landmarks_only(case, seen)
         return
@@ -99,16 +62,16 @@ def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
         raise ValueError(f"the regressor does not read {', '.join(absent)}; it reads {', '.join(seen.names)}")
     yield from _landmarks(case, seen)
     for name in ANGLES:
-        errors, floor = seen.error(name)
-        yield f"{name}_error", errors - floor
-        yield f"{name}_error_floor", floor
+        error = seen.error(name)
+        yield f"{name}_error", error.excess
+        yield f"{name}_error_floor", error.floor
 
-    # Each expression counts in units of its own spread over the poses: (swap or floor, factor, 2M).
-    spreads = [max(float(np.std(seen.true("src", name))), 1e-6) for name in EXPRESSIONS]
-    parts = np.array([seen.error(name) for name in EXPRESSIONS]) / np.array(spreads)[:, None, None]
-    errors, floor = parts.mean(0)
-    yield "expression_error", errors - floor
-    yield "expression_error_floor", floor
+    expression = seen.expression()
+    if expression is None:
+        case.note("expression_error", "no expression varies in these pictures")
+        expression = Error(*np.full((2, 1), np.nan))
+    yield "expression_error", expression.excess
+    yield "expression_error_floor", expression.floor
 
     for name in SLOPES:
         truth = np.concatenate([seen.true(seen.reference(way), name) for way in DIRECTIONS])
@@ -124,7 +87,7 @@ def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     yield from _detection(case, seen)
 
 
-def _landmarks_only(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
+def _landmarks_only(case: Case, seen: Readings) -> Iterator[tuple[str, np.ndarray]]:
     found = dict([*_landmarks(case, seen), *_detection(case, seen)])
     del found["landmark_error_floor"]  # against its own reading it would be 0, and say nothing
     for info in EVALUATORS["structure"].infos:
@@ -135,7 +98,7 @@ def _landmarks_only(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarr
         yield info.name, found.get(info.name, np.array([np.nan]))
 
 
-def _detection(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
+def _detection(case: Case, seen: Readings) -> Iterator[tuple[str, np.ndarray]]:
     flags = [reading["found"] for reading in seen.swap.values() if "found" in reading]
     if len(flags) < len(DIRECTIONS):
         case.note("detection_rate", "this regressor reads every image and never says that it found no face")
@@ -143,7 +106,7 @@ def _detection(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
     yield "detection_rate", np.concatenate([as_values(found) for found in flags])
 
 
-def _landmarks(case: Case, seen: _Readings) -> Iterator[tuple[str, np.ndarray]]:
+def _landmarks(case: Case, seen: Readings) -> Iterator[tuple[str, np.ndarray]]:
     swaps, floors = [], []
     for way in DIRECTIONS:
         person = seen.reference(way)

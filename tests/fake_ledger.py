@@ -72,6 +72,7 @@ def _values(grid: int, seed: int, pair: str) -> dict[str, list[float]]:
 
     return {
         "identity_transfer": around(TRANSFER[grid] + offset + jitter, 0.05),
+        "swap_score": around(0.45 - 1.2 * leak + offset + jitter, 0.08),
         "off_axis": around(0.22 - 0.1 * leak, 0.02),
         "leak_gap": around(leak * 1.02 - offset - jitter, 0.05),
         "swap_error": around(0.03 + 0.12 * leak, 0.006),
@@ -89,9 +90,9 @@ def _values(grid: int, seed: int, pair: str) -> dict[str, list[float]]:
 
 
 REFERENCES = {
-    "oracle": {"identity_transfer": 1.0, "leak_gap": -0.31, "expression_error": 0.04, "swap_error": 0.0},
-    "copy": {"identity_transfer": 0.0, "leak_gap": 1.0, "expression_error": 0.045, "swap_error": 0.149},
-    "mean_face": {"identity_transfer": 0.91, "leak_gap": 0.4, "expression_error": 0.52, "swap_error": 0.09},
+    "oracle": dict(swap_score=1.0, identity_transfer=1.0, leak_gap=-0.31, expression_error=0.04, swap_error=0.0),
+    "copy": dict(swap_score=-1.6, identity_transfer=0.0, leak_gap=1.0, expression_error=0.045, swap_error=0.149),
+    "mean_face": dict(swap_score=0.0, identity_transfer=0.91, leak_gap=0.4, expression_error=0.52, swap_error=0.09),
 }
 
 

@@ -23,7 +23,7 @@ def answer(numbers: Numbers) -> list[str]:
     first, last = _ends(table, numbers, metric)
     sentences: list[str] = []
     why = {str(t.part("invalid")["identity_transfer"]) for t in table.done if "identity_transfer" in t.part("invalid")}
-    if not metric.startswith(("identity", "id_")):
+    if not metric.startswith(("swap_score", "identity", "id_")):
         reason = f" ({'; '.join(sorted(why))})" if why else ""
         sentences.append(
             f"Identity transfer is no number here{reason}, so what follows does not say whether swaps work."
@@ -35,7 +35,7 @@ def answer(numbers: Numbers) -> list[str]:
         sentences.append(_trend(numbers, metric, first, last))
         sentences += _others(numbers, metric, last)
     sentences += _ladder(numbers, metric)
-    if metric.startswith("identity_transfer") and first is not None and last is not None:
+    if metric.startswith(("swap_score", "identity_transfer")) and first is not None and last is not None:
         sentences += _condition(numbers, first, last)
     fit = fit_transition(numbers)
     if fit is not None:
@@ -161,7 +161,7 @@ def _condition(numbers: Numbers, first: Variant, last: Variant) -> list[str]:
     worst = numbers.reference("mean_face", metric)
     against = f" (mean face: {numbers.table.facts(metric).write(worst)})" if math.isfinite(worst) else ""
     return [
-        f"{numbers.table.facts(metric).title}, which transfer alone does not show, is {_value(numbers, first, metric)} "
+        f"{numbers.table.facts(metric).title} is {_value(numbers, first, metric)} "
         f"{'at' if cells else 'for'} {_place(first, cells)} and {_value(numbers, last, metric)} "
         f"{'at' if cells else 'for'} {_place(last, cells)}{against}."
     ]

@@ -76,11 +76,11 @@ class Numbers:
         known = [float(v) for v in found if v is not None and math.isfinite(v)]
         return float(np.mean(known)) if known else math.nan
 
-    def headlines(self, most: int = 7) -> list[str]:
+    def headlines(self, most: int = 8) -> list[str]:
         """Metrics of the decision table: those that the plan names, then the usual ones, as far as they exist."""
         have = set(self.table.metrics())
         invalid = {name for trial in self.table.done for name in trial.part("invalid")}
-        wanted = [*HEADLINES[:3], *(self.table.plan.get("metrics") or []), *HEADLINES[3:]]
+        wanted = [*HEADLINES[:4], *(self.table.plan.get("metrics") or []), *HEADLINES[4:]]
         usable = [name for name in dict.fromkeys(wanted) if name in have or name in invalid]
         return [name for name in usable if any(self.scored(v, name) for v in self.table.variants)][:most]
 
@@ -88,7 +88,7 @@ class Numbers:
     def primary(self) -> str | None:
         """The metric that the answer speaks of."""
         names = self.headlines()
-        wanted = ("identity_transfer", "identity_transfer_embed", "id_cos_target")
+        wanted = ("swap_score", "identity_transfer", "identity_transfer_embed", "id_cos_target")
         return next((name for name in wanted if name in names), next(iter(names), None))
 
     def pareto(self, gain: str, loss: str) -> set[str]:

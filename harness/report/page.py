@@ -129,7 +129,7 @@ def _sections(numbers: Numbers) -> list[Section]:
     have = set(numbers.table.metrics())
     sections = []
     dots = "Dots are replicates; the bar beside them is their mean with its 95 % interval. Dashed lines are references."
-    transfer: list[str] = [m for m in ("identity_transfer", "leak_gap") if m in have]
+    transfer: list[str] = [m for m in ("swap_score", "identity_transfer", "leak_gap") if m in have]
     if not transfer and numbers.primary:
         transfer = [numbers.primary]
     if transfer:

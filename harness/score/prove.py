@@ -27,7 +27,7 @@ def prove(
 ) -> tuple[list[ladder.LadderRow], dict[str, dict[str, float]]]:
     """The ladder's row of every metric, and {reference: {metric: mean}} for the oracle, the copy and the mean face."""
     ends = {name: _means(make(case), evaluators) for name, make in score.REFERENCES.items()}
-    return ladder.check(case, evaluators, limit), ends
+    return ladder.check(case, evaluators, limit, rendered=True), ends
 
 
 def _means(case: Case, evaluators: Mapping[str, Evaluator]) -> dict[str, float]:
