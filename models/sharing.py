@@ -65,7 +65,7 @@ class PersonCode(nn.Module):
         self.code = nn.Parameter(torch.randn(length))
 
     def forward(self, z: Tensor) -> Tensor:
-        code = self.code.to(z.dtype)[None, :, None, None].expand(len(z), -1, *z.shape[2:])
+        code = self.code.to(z.dtype)[None, :, None, None].expand(z.shape[0], -1, *z.shape[2:])
         return torch.cat([z, code], dim=1)
 
 

@@ -130,7 +130,7 @@ class Synthesis(nn.Module):
 
     def forward(self, w: Tensor | Sequence[Tensor]) -> Tensor:
         styles = [w] * len(self.layers) if isinstance(w, Tensor) else list(w)
-        x = self.start.expand(len(styles[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.start.expand(styles[0].shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         for layer, style in zip(self.layers, styles, strict=True):
             x = layer(x, style)
         return torch.sigmoid(self.picture(x))
