@@ -19,7 +19,7 @@ from models.swapper import PEOPLE, Swapper
 
 
 class AdversarialIdentity(nn.Module):
-    """Adversarial identity: a discriminator tells from the latent whose it is, and the encoder makes it undecided.
+    """Adversarial identity: a discriminator guesses whose latent it is, the encoder learns to make it undecided.
 
     `mode: alternating`: the encoder is trained towards the two-sided uniform target, the divergence of the answer from
     1/2 : 1/2 in nats (Tzeng et al. 2015); 0 when the discriminator is undecided. `reversal`: gradient reversal (Ganin
@@ -78,7 +78,7 @@ class AdversarialIdentity(nn.Module):
 
 
 class ImageDiscriminator(nn.Module):
-    """Image discriminator: patches of a person's real pictures against those of his decoder's (PatchGAN with R1).
+    """Image discriminator: patches of a person's real pictures against patches of decoded ones (PatchGAN with R1).
 
     `of`: judge swaps, reconstructions, or both; `kind`: hinge or non-saturating; `conditional`: one score a person
     over shared layers, else one for all; `r1`: weight gamma of the penalty gamma/2 |d score / d real|^2, taken at each

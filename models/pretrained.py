@@ -63,7 +63,7 @@ class Pretrained:
         return f"SHA-256 {self.prefix}..." if self.prefix else "no hash known: recorded at add"
 
     def missing(self) -> MissingWeights:
-        """The error that tells what to get, and where to put it."""
+        """The error that says what to get, and where to put it."""
         how = (
             f"Get {self.file} of {self.origin} (about {self.mib} MiB, {self.hash_text}), then: harness weights add "
             f"{self.file}; `harness weights` lists them all"

@@ -33,7 +33,7 @@ def trunk(
     sample_when_decoding: bool = False,
     mask: bool = False,
 ) -> Swapper:
-    """Shared trunk: one decoder up to its last stages, of which each person has his own.
+    """Shared trunk: one decoder up to its last stages, of which each person has their own.
 
     `own`: upsampling stages that are a person's own, the finest; 0 leaves him the last convolution. The rest as `grid`.
     """
@@ -86,7 +86,7 @@ def embedding(
 ) -> Swapper:
     """One decoder for everybody, told by a learned code beside the latent whom to paint; any number of people.
 
-    `code`: length of a person's code, all that is his own. The rest as `grid`.
+    `code`: length of a person's code, which is all that is not shared. The rest as `grid`.
     """
     cells, names = cells_of(grid), _distinct(people)
     if code < 1:
@@ -158,7 +158,7 @@ def liae(
 ) -> Swapper:
     """Shared intermediate (as DeepFaceLab's LIAE): networks AB and B make two latents, one decoder paints both people.
 
-    The first person is painted from (AB, AB), every other from (B, AB) with a B of his own; the latent stacks AB and
+    The first person is painted from (AB, AB), every other from (B, AB) with a B of their own; the latent stacks AB and
     each B, `channels` apiece. B never sees the first person's pictures with an answer to learn, so that only the swap
     to the first person is what LIAE was made for. The rest as `grid`.
     """

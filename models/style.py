@@ -1,7 +1,7 @@
 """The style-based decoder: a latent without any grid steers a synthesis that starts from a learned constant.
 
-Karras, Laine, Aila 2019 (arXiv:1812.04948), with a VAE's latent in place of random noise and a decoder a person. Unlike
-there, z is not normalised before the mapping network (its length is information here), and each level has one
+Karras, Laine, Aila 2019 (arXiv:1812.04948), with a VAE's latent in place of random noise and one decoder per person.
+Unlike there, z is not normalised before the mapping network (its length is information here), and each level has one
 convolution by default, which makes the decoder about as costly as that of the grid family.
 """
 
@@ -139,7 +139,7 @@ class Synthesis(nn.Module):
 class StyleSwapper(Swapper):
     """A swapper whose decoders map the latent (B, C, 1, 1) to w and synthesise a picture from it, layer by layer.
 
-    `decoders[person]` is (his mapping, or an identity where `trunk` maps for everybody; his synthesis).
+    `decoders[person]` is (mapping, or an identity where `trunk` maps for everybody; synthesis).
     """
 
     @property

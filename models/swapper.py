@@ -1,4 +1,4 @@
-"""The face swapper: one encoder, a way from the latent to each person. `decode(encode(src).mu, "dst")` is the swap."""
+"""The face swapper: one encoder, one decoder per person. `decode(encode(src).mu, "dst")` is the swap."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class PersonDecoder(nn.Module):
 
 
 class Swapper(nn.Module):
-    """Encoder, Gaussian head and a decoder a person; parts of the decoders may be shared.
+    """Encoder, Gaussian head and one decoder per person; parts of the decoders may be shared.
 
     `encoder` maps pictures (B, 3, S, S) in [0, 1] to features, `head` features to (mu, logvar). A latent (B,
-    *latent_shape) becomes a person's picture by `trunk` (shared, optional), `decoders[person]` (his own), then `tail`
+    *latent_shape) becomes a person's picture by `trunk` (shared, optional), `decoders[person]`, then `tail`
     (shared, optional): (B, 3, S, S) in [0, 1], or (B, 4, S, S) with a predicted mask as the fourth channel. `sample`
     says whether training decodes a sample (a VAE) or the mean, `sample_when_decoding` the same of swaps and scores.
     `cellwise`: the decoders are convolutional from the latent on, so that a latent equal in every cell asks for a flat
@@ -103,7 +103,7 @@ class Swapper(nn.Module):
         return self.decode_with_mask(z, person)[0]
 
     def decode_with_mask(self, z: Tensor, person: str) -> tuple[Tensor, Tensor | None]:
-        """Latent -> `person`'s picture (B, 3, S, S) and his predicted mask (B, 1, S, S), both in [0, 1] and float32.
+        """Latent -> `person`'s picture (B, 3, S, S) and predicted mask (B, 1, S, S), both in [0, 1] and float32.
 
         The mask is None where the decoders predict none.
         """

@@ -1,1 +1,1 @@
-"""Speed, measured so that the number can be believed: interleaved arms, medians with spread, and reasons to void."""
+"""Speed, measured so that the number can be trusted: interleaved arms, medians with spread, and reasons to void."""

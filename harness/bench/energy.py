@@ -1,4 +1,4 @@
-"""What NVML tells of the first GPU: energy, clock, other processes. Nothing where pynvml or the driver is absent."""
+"""What NVML reports of the first GPU: energy, clock, other processes. Nothing where pynvml or the driver is absent."""
 
 from __future__ import annotations
 

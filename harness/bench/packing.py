@@ -41,7 +41,7 @@ class Child:
     def ask(self, steps: int) -> None:
         """Begin `steps` steps."""
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # a child that died is told by wait()
+        with contextlib.suppress(BrokenPipeError):  # wait() reports a child that died
             self.process.stdin.write(f"{steps}\n")
             self.process.stdin.flush()
 

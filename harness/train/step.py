@@ -60,7 +60,7 @@ def forward(
     precision: str,
     encoding: str = "srgb",
 ) -> Step:
-    """Both people through the encoder in one pass, then each through his own decoder.
+    """Both people through the encoder in one pass, then each through their own decoder.
 
     `batch`: input and target (B, 4, H, W) of each person; `at`: number of this step and of all.
     """

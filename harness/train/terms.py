@@ -1,6 +1,6 @@
 """The loss terms of a trial: made for its model, and what those with a network of their own bring into the loop.
 
-What a term may have is told in `models.step.Loss`; no term is known by its name here.
+What a term may have is listed in `models.step.Loss`; no term is known by its name here.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ def _place(suite: Suite, cell: Cell, scale: str, overrides: Sequence[Setting]) -
 
 
 def _buildable(spec: Spec, error: Callable[[str], UsageError]) -> None:
-    """A size that a variant cannot have, or a loss that its model cannot serve, is told before anything is trained."""
+    """Raise before training for a size that a variant cannot have, or a loss that its model cannot serve."""
     with undrawn():
         try:
             model = build_model(spec)
