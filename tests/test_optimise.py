@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from scipy.optimize import linprog
 from tiny_training import spec_of, store_in
 from torch import nn
 
 from harness import registry
 from harness.options import build_model
 from harness.spec import OptimSpec
-from harness.train import loop, optimise
+from harness.train import loop, muon, optimise
 
 CPU = torch.device("cpu")
 MUON = {"algorithm": "muon", "muon_lr": 0.02}
@@ -79,7 +81,7 @@ def test_a_step_of_muon_is_the_gradient_with_its_singular_values_brought_near_on
     left, _, right = torch.linalg.svd(gradient.reshape(24, -1), full_matrices=False)
     in_its_axes = left.T @ update @ right.T
     values = in_its_axes.diagonal()
-    assert float(values.min()) > 0.6 and float(values.max()) < 1.25  # Newton-Schulz stops near 1 (torch.optim.Muon)
+    assert float(values.min()) > 0.6 and float(values.max()) < 1.25  # the iteration stops near 1
     assert float((in_its_axes - torch.diag(values)).abs().max()) < 0.1
     made.zero_grad()
     assert net.conv.weight.grad is None and net.conv.bias.grad is None
@@ -114,3 +116,36 @@ def test_a_resumed_run_with_muon_equals_the_uninterrupted_one(tmp_path: Path) ->
 def test_impossible_settings_are_refused(change: dict) -> None:
     with pytest.raises(ValidationError):
         optim_of(**change)
+
+
+def test_each_polynomial_is_the_best_on_the_interval_that_the_one_before_it_leaves() -> None:
+    low, high = muon.SMALLEST, 1.0
+    for polynomial in muon.POLYNOMIALS:
+        x = np.concatenate([np.geomspace(low, high, 2000), np.linspace(low, high, 2000)])
+        powers, ones = np.stack([x, x**3, x**5], axis=1), np.ones((len(x), 1))
+        bounds = np.block([[powers, -ones], [-powers, -ones]])
+        best = linprog([0, 0, 0, 1], bounds, np.concatenate([ones, -ones]), bounds=[(None, None)] * 3 + [(0, None)])
+        assert polynomial == pytest.approx(best.x[:3], rel=1e-3)
+        low, high = 1 - best.x[3], 1 + best.x[3]
+    assert low > 0.8 and high < 1.2
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (24, 144), (144, 24), (3, 900)])
+def test_the_iteration_brings_even_small_singular_values_near_one(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    left, _, right = torch.linalg.svd(torch.randn(*shape, generator=generator), full_matrices=False)
+    wanted = torch.logspace(0, -2, min(shape))
+    values = torch.linalg.svdvals(muon.orthogonal(left * wanted @ right).float())
+    assert float(values.min()) > 0.6 and float(values.max()) < 1.25
+
+
+def test_the_iteration_leaves_a_zero_matrix_finite() -> None:
+    assert torch.equal(muon.orthogonal(torch.zeros(4, 6)), torch.zeros(4, 6, dtype=torch.bfloat16))
+
+
+def test_a_weight_that_no_matrix_can_share_memory_with_is_an_error_and_not_left_behind() -> None:
+    weight = nn.Parameter(torch.randn(16, 16, 3, 3).transpose(2, 3))
+    part = muon.Muon([weight], lr=0.1)
+    weight.grad = torch.ones_like(weight)
+    with pytest.raises(RuntimeError, match="view"):
+        part.step()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from harness.spec import OptimSpec
 from harness.train.checkpoint import Checkpoint
+from harness.train.muon import Muon
 from models.step import trait
 from models.swapper import Swapper
 
@@ -34,18 +35,11 @@ def lr_factor(optim: OptimSpec, number: int, steps: int) -> float:
 class Optimiser:
     """Adam and, where it is asked for, Muon, used as one: every parameter belongs to exactly one of them.
 
-    `parts`: the optimisers by name, as a checkpoint knows them. `matrices`: (weight, the same storage as a matrix) of
-    what Muon moves; torch's Muon takes matrices only.
+    `parts`: the optimisers by name, as a checkpoint knows them.
     """
 
-    def __init__(
-        self,
-        adam: torch.optim.Optimizer,
-        muon: torch.optim.Optimizer | None = None,
-        matrices: Sequence[tuple[nn.Parameter, nn.Parameter]] = (),
-    ) -> None:
-        self.parts = {"adam": adam} | ({"muon": muon} if muon else {})
-        self._matrices = matrices
+    def __init__(self, **parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -53,16 +47,12 @@ class Optimiser:
         return [group for part in self.parts.values() for group in part.param_groups]
 
     def step(self) -> None:
-        """One step of every part, from the gradients of the weights."""
-        for weight, matrix in self._matrices:
-            matrix.grad = None if weight.grad is None else as_matrix(weight.grad, weight)
+        """One step of every part."""
         for part in self.parts.values():
             part.step()
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
-        for weight, matrix in self._matrices:
-            weight.grad = matrix.grad = None
         for part in self.parts.values():
             part.zero_grad(set_to_none=True)
 
@@ -74,27 +64,24 @@ def build_optimiser(
 
     Adam: one, fused, with a parameter group for each learning rate, then one for each term's network, whose rate is the
     body's times its factor `lr`. With `optim.algorithm: muon` the model's weights of at least MATRIX_CHANNELS inputs
-    and outputs leave Adam for Muon (Jordan et al. 2024): its update is the momentum with all singular values brought
-    near 1. Biases, norms, the first layer and the last stay with Adam, as Muon's authors have it.
+    and outputs leave Adam for Muon: its update is the momentum with all singular values brought near 1. Biases, norms,
+    the first layer and the last stay with Adam, as Muon's authors have it.
     """
     rates = {"vae": optim.vae_lr, "body": 1.0}
-    groups, matrix_groups, matrices = [], [], []
+    by_adam, by_muon = [], []
     for name, parameters in model.rate_groups():
         moved = [p for p in parameters if optim.algorithm == "muon" and has_matrix(p)]
-        views = [(weight, nn.Parameter(as_matrix(weight.detach(), weight))) for weight in moved]
-        matrices += views
-        matrix_groups.append(_group([matrix for _, matrix in views], optim.muon_lr * rates[name]))
-        left = {id(weight) for weight in moved}
-        groups.append(_group([p for p in parameters if id(p) not in left], optim.lr * rates[name]))
+        by_muon.append(_group(moved, optim.muon_lr * rates[name]))
+        ids = {id(weight) for weight in moved}
+        by_adam.append(_group([p for p in parameters if id(p) not in ids], optim.lr * rates[name]))
     for network in (networks or {}).values():
-        groups.append(_group(list(network.parameters()), optim.lr * trait(network, "lr")))
+        by_adam.append(_group(list(network.parameters()), optim.lr * trait(network, "lr")))
     fused = device.type in ("cpu", "cuda")
-    adam = torch.optim.Adam([g for g in groups if g["params"]], betas=optim.betas, fused=fused)
-    if not matrices:
-        return Optimiser(adam)
-    chosen = [g for g in matrix_groups if g["params"]]
-    muon = torch.optim.Muon(chosen, optim.muon_lr, weight_decay=0.0, momentum=optim.muon_momentum)
-    return Optimiser(adam, muon, matrices)
+    adam = torch.optim.Adam([g for g in by_adam if g["params"]], betas=optim.betas, fused=fused)
+    chosen = [g for g in by_muon if g["params"]]
+    return (
+        Optimiser(adam=adam, muon=Muon(chosen, optim.muon_lr, optim.muon_momentum)) if chosen else Optimiser(adam=adam)
+    )
 
 
 def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:
@@ -104,12 +91,6 @@ def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:
 def has_matrix(weight: Tensor) -> bool:
     """Whether Muon moves this weight: a matrix or a convolution's, MATRIX_CHANNELS at least on either side."""
     return weight.ndim in (2, 4) and min(weight.shape[:2]) >= MATRIX_CHANNELS
-
-
-def as_matrix(x: Tensor, weight: Tensor) -> Tensor:
-    """`x`, a weight or its gradient, as (O, everything else) in the order in which `weight` lies in memory."""
-    channels_last = weight.ndim == 4 and not weight.is_contiguous()
-    return (x.permute(0, 2, 3, 1) if channels_last else x).reshape(len(x), -1)
 
 
 def check_finite(values: dict[str, Tensor], norms: dict[str, Tensor], number: int) -> None:
