@@ -12,8 +12,9 @@ from torch import Tensor
 EPS = 1e-7
 MARGIN = 1.01  # rounding to bfloat16 must not leave a singular value above 1
 # Odd polynomials a x + b x^3 + c x^5, one an iteration. Each is the best uniform approximation of 1 on the interval
-# that the one before it leaves of [0.003, 1] (Amsel et al. 2025, "The Polar Express", arXiv:2505.16932, section 3). Four
-# bring singular values of at least 0.003 of the Frobenius norm into [0.8, 1.2]; Muon's usual five leave [0.68, 1.14].
+# that the one before it leaves of [0.003, 1] (Amsel et al. 2025, "The Polar Express", arXiv:2505.16932, section 3).
+# Four bring singular values of at least 0.003 of the Frobenius norm into [0.8, 1.2]; Muon's usual five leave
+# [0.68, 1.14].
 POLYNOMIALS = (
     (8.3837, -24.7659, 18.3571),
     (4.0434, -3.0114, 0.5695),
