@@ -18,7 +18,7 @@ from harness.bench.counts import HostSync, count_step, graph_breaks
 from harness.bench.loop import LoopArm
 from harness.bench.peak import matmul_flops
 from harness.bench.step import StepArm
-from harness.bench.timing import Ratio, Summary, Watch, decide, interleaved, paired, ratio_of
+from harness.bench.timing import Ratio, Summary, Watch, interleaved, paired, ratio_of
 from harness.execute.memory import keep_freed_memory
 from harness.train.loop import train
 
@@ -43,16 +43,6 @@ def test_pairs_alternate_so_that_a_drift_falls_on_both() -> None:
     hands = Hands()
     found = paired(hands.arm("a", 2.0), hands.arm("b", 1.0), 4, lambda: hands.now)
     assert hands.order == "abbaabba" and found == [(2.0, 1.0)] * 4
-
-
-@pytest.mark.parametrize(
-    ("seconds", "outcome", "pairs"),
-    [((1.0,), "pass", 20), ((1.2,), "fail", 20), ((1.0, 1.0, 1.2, 1.2), "inconclusive", 80)],
-)
-def test_a_decision_waits_until_the_interval_answers(seconds: tuple[float, ...], outcome: str, pairs: int) -> None:
-    hands = Hands()
-    found = decide(hands.arm("a", *seconds), hands.arm("b", 1.0), 1.1, clock=lambda: hands.now)
-    assert (found.outcome, found.ratio.pairs) == (outcome, pairs)
 
 
 def test_the_interval_of_a_ratio_holds_the_truth_and_turns_over() -> None:

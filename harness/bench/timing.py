@@ -17,7 +17,6 @@ import numpy as np
 
 Call = Callable[[], object]
 Clock = Callable[[], float]
-STAGES = (20, 40, 80)  # pairs after which a gate looks; A/A on two shared cores: 40 pairs hold +-1.5 to 3.5 %
 MUCH_SLOWER = 1.5  # a block this much slower than the median of its arm was disturbed
 
 
@@ -86,40 +85,6 @@ def paired(a: Call, b: Call, count: int, clock: Clock = time.perf_counter) -> li
             of_b = seconds_of(b, clock)
             found.append((seconds_of(a, clock), of_b))
     return found
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a paired gate found: `outcome` is "pass", "fail" or "inconclusive"."""
-
-    outcome: str
-    ratio: Ratio
-    at_most: float
-    pairs: tuple[tuple[float, float], ...]
-
-    def sentence(self) -> str:
-        """The finding in one line."""
-        what = {"pass": "below", "fail": "above", "inconclusive": "INCONCLUSIVE against"}[self.outcome]
-        return f"time ratio {self.ratio}, {what} the threshold {self.at_most:.3g}"
-
-
-def decide(
-    a: Call, b: Call, at_most: float, stages: Sequence[int] = STAGES, clock: Clock = time.perf_counter
-) -> Decision:
-    """Is A's time at most `at_most` times B's? Pairs are added stage by stage until the interval answers.
-
-    Pass when the whole interval lies at or below the threshold, fail when it lies above; after the last stage
-    inconclusive.
-    """
-    pairs: list[tuple[float, float]] = []
-    for stage in stages:
-        pairs += paired(a, b, stage - len(pairs), clock)
-        ratio = ratio_of(pairs)
-        if ratio.high <= at_most:
-            return Decision("pass", ratio, at_most, tuple(pairs))
-        if ratio.low > at_most:
-            return Decision("fail", ratio, at_most, tuple(pairs))
-    return Decision("inconclusive", ratio, at_most, tuple(pairs))
 
 
 def interleaved(arms: Mapping[str, Call], blocks: int, warmup: int = 1) -> dict[str, list[float]]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.bench.timing import STAGES, Clock, Decision, decide
+from harness.bench.timing import Clock
 from harness.gates.baseline import Baselines, Lines
+from harness.gates.decision import STAGES, Decision, decide
 
 
 class SpeedGate:
