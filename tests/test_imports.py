@@ -78,7 +78,7 @@ MAY = {  # a room, and what it may import besides itself; the rooms of a floor s
     "score": f"{NAMES} spec data models metrics",
     "ledger": f"{GROUND} registry metrics",
     "trials": f"{NAMES} spec compute source suite data score ledger models",
-    "use": f"{NAMES} spec compute data train photos ledger models",
+    "use": f"{NAMES} spec compute suite data train score ledger trials photos execute report models",
     "claims": f"{GROUND} registry ledger metrics",
     "execute": f"{NAMES} trials data train score ledger",
     "rounds": "trials ledger claims",

@@ -26,6 +26,9 @@ def export(
         Folder,
         typer.Option(metavar="DIR", help="Write a suite into the MLflow store in DIR. Needs the package mlflow."),
     ] = None,
+    parquet: Annotated[
+        Folder, typer.Option(metavar="DIR", help="Write a suite's tables as Parquet. Needs the extra parquet.")
+    ] = None,
     onnx: Annotated[
         Folder, typer.Option(metavar="DIR", help="Write a trial's encoder and decoders as ONNX. Needs the extra onnx.")
     ] = None,
@@ -37,19 +40,23 @@ def export(
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Export a suite's curves, scores, settings and pictures for viewers, or a trial's network for other programs."""
-    viewers, networks = (tensorboard, mlflow), (onnx, torch)
+    """Export a suite's curves, scores, tables and pictures for viewers, or a trial's network for other programs."""
+    viewers, networks = (tensorboard, mlflow, parquet), (onnx, torch)
     if not any((*viewers, *networks)):
-        raise UsageError("nothing to write. Expected --tensorboard DIR or --mlflow DIR, or --onnx DIR or --torch DIR")
+        raise UsageError(
+            "nothing to write. Expected --tensorboard, --mlflow or --parquet DIR, or --onnx or --torch DIR"
+        )
     if any(viewers) and any(networks):
-        raise UsageError("--tensorboard and --mlflow export a suite, --onnx and --torch a trial: one after the other")
+        raise UsageError(
+            "--tensorboard, --mlflow and --parquet take a suite, --onnx and --torch a trial: one after the other"
+        )
     if any(viewers):
-        _for_viewers(what, tensorboard, mlflow, results)
+        _for_viewers(what, tensorboard, mlflow, parquet, results)
     else:
         _for_programs(what, onnx, torch, plugin or [], results)
 
 
-def _for_viewers(suite: str, tensorboard: Folder, mlflow: Folder, results: Path) -> None:
+def _for_viewers(suite: str, tensorboard: Folder, mlflow: Folder, parquet: Folder, results: Path) -> None:
     from harness.ledger import export as exports
     from harness.ledger.records import results_of
     from harness.ledger.table import load
@@ -62,6 +69,10 @@ def _for_viewers(suite: str, tensorboard: Folder, mlflow: Folder, results: Path)
     if mlflow is not None:
         written = exports.to_mlflow(table, mlflow)
         print(f"{count(written, 'new trial')} in {mlflow}: mlflow ui --backend-store-uri {mlflow}")
+    if parquet is not None:
+        from harness.use.results import Results, to_parquet
+
+        print(*to_parquet(Results(table.folder), parquet), sep="\n")
 
 
 def _for_programs(trial: str, onnx: Folder, torch: Folder, plugins: list[Path], results: Path) -> None:

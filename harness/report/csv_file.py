@@ -1,11 +1,16 @@
-"""table.csv: a line a variant (or reference) and metric, then the claims; safe to open in a spreadsheet."""
+"""table.csv and table.parquet from one frame: a row a variant (or reference) and metric, then the claims."""
 
 from __future__ import annotations
 
-import csv
 import io
 import math
+from collections.abc import Iterator
+from typing import Any
 
+import pandas as pd
+
+from harness.errors import EnvironmentProblem
+from harness.ledger.table import Variant
 from harness.report import verdicts
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.tables import cell
@@ -15,6 +20,42 @@ HEAD = (
     *("n", "images", "mean", "low", "high", "iqm"),
     *("baseline", "delta", "delta_low", "delta_high", "verdict", "sign_flip_p", "smallest_p"),
 )
+COUNTS = ("n", "images")
+FIGURES = ("cells", "mean", "low", "high", "iqm", "delta", "delta_low", "delta_high", "sign_flip_p", "smallest_p")
+NEEDED = "parquet needs the package pyarrow: uv pip install 'faceswap-bench[parquet]'"
+
+Row = dict[str, Any]
+
+
+def frame(numbers: Numbers) -> pd.DataFrame:
+    """The columns of HEAD: texts, whole numbers (COUNTS) and floats (FIGURES); what does not apply is missing."""
+    table = numbers.table
+    common = {"suite": table.suite, "scale": str(table.plan.get("scale") or "")}
+    rows = [{**common, **row} for part in (_variants, _references, _claims) for row in part(numbers)]
+    found = pd.DataFrame(rows, columns=list(HEAD))
+    kinds = {name: "Int64" if name in COUNTS else "float64" if name in FIGURES else "str" for name in HEAD}
+    return found.astype(kinds)
+
+
+def csv_text(numbers: Numbers) -> str:
+    """CSV text with a head line and \\n ends, safe to open in a spreadsheet."""
+    found = frame(numbers)
+    for name in HEAD:
+        if name in FIGURES:
+            found[name] = found[name].map(_number).astype("str")
+        elif name not in COUNTS:
+            found[name] = found[name].map(guard, na_action="ignore")
+    return found.to_csv(index=False, lineterminator="\n")
+
+
+def parquet_bytes(found: pd.DataFrame) -> bytes:
+    """A frame as a Parquet file. EnvironmentProblem without pyarrow."""
+    buffer = io.BytesIO()
+    try:
+        found.to_parquet(buffer, index=False)
+    except ImportError:
+        raise EnvironmentProblem(NEEDED) from None
+    return buffer.getvalue()
 
 
 def guard(text: object) -> str:
@@ -27,66 +68,47 @@ def _number(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
-def csv_text(numbers: Numbers) -> str:
-    """CSV text with a head line and \\n ends."""
-    table = numbers.table
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEAD)
-    base = table.baseline.label if table.baseline else ""
-    common = [guard(table.suite), guard(table.plan.get("scale") or "")]
-    for variant in table.variants:
-        for metric in table.metrics():
-            info, item = table.facts(metric), cell(numbers, variant, metric)
-            mean, difference = item.mean, item.difference
-            start = [
-                *common,
-                "variant",
-                guard(variant.label),
-                _number(variant.latent_cells),
-                guard(metric),
-                guard(info.unit),
-            ]
-            values = [mean.mean, mean.low, mean.high, numbers.middle(variant, metric)]
-            row = [*start, info.direction, mean.n, mean.images, *map(_number, values), guard(base)]
-            if difference is not None:
-                interval, test = difference.interval, difference.test
-                row += [*map(_number, (interval.mean, interval.low, interval.high)), difference.verdict]
-                row += [_number(test.p), _number(test.attainable)]
-            writer.writerow(row + [""] * (len(HEAD) - len(row)))
+def _variants(numbers: Numbers) -> Iterator[Row]:
+    for variant in numbers.table.variants:
+        for metric in numbers.table.metrics():
+            yield _variant(numbers, variant, metric)
+
+
+def _variant(numbers: Numbers, variant: Variant, metric: str) -> Row:
+    base, item = numbers.table.baseline, cell(numbers, variant, metric)
+    mean = item.mean
+    row = {
+        "kind": "variant", "variant": variant.label, "cells": variant.latent_cells, **_facts(numbers, metric),
+        "n": mean.n, "images": mean.images, "mean": mean.mean, "low": mean.low, "high": mean.high,
+        "iqm": numbers.middle(variant, metric), "baseline": base.label if base else None,
+    }  # fmt: skip
+    if item.difference is None:
+        return row
+    interval, test = item.difference.interval, item.difference.test
+    bounds = {"delta": interval.mean, "delta_low": interval.low, "delta_high": interval.high}
+    tests = {"verdict": item.difference.verdict, "sign_flip_p": test.p, "smallest_p": test.attainable}
+    return row | bounds | tests
+
+
+def _references(numbers: Numbers) -> Iterator[Row]:
     for name in REFERENCES:
-        for metric in table.metrics():
+        for metric in numbers.table.metrics():
             value = numbers.reference(name, metric)
             if math.isfinite(value):
-                info = table.facts(metric)
-                row = [
-                    *common,
-                    "reference",
-                    name,
-                    "",
-                    guard(metric),
-                    guard(info.unit),
-                    info.direction,
-                    "",
-                    "",
-                    _number(value),
-                ]
-                writer.writerow(row + [""] * (len(HEAD) - len(row)))
+                yield {"kind": "reference", "variant": name, **_facts(numbers, metric), "mean": value}
+
+
+def _claims(numbers: Numbers) -> Iterator[Row]:
     for verdict in verdicts.judged(numbers):
-        head = [*common, "claim", guard(verdict.id), "", "", "", ""]
-        writer.writerow([*head, *[""] * (len(HEAD) - len(head) - 3), verdict.verdict, "", ""])
+        yield {"kind": "claim", "variant": verdict.id, "verdict": verdict.verdict}
         for part in verdict.parts:
-            start = [
-                *common,
-                "claim part",
-                guard(verdict.id),
-                "",
-                guard(part.metric),
-                guard(part.unit),
-                "",
-                str(part.n),
-            ]
-            values = [part.effect, part.low, part.high]
-            row = [*start, *[""] * (HEAD.index("delta") - len(start)), *map(_number, values), part.verdict]
-            writer.writerow([*row, _number(part.p_sign), _number(part.p_attainable)])
-    return out.getvalue()
+            yield {
+                "kind": "claim part", "variant": verdict.id, "metric": part.metric, "unit": part.unit, "n": part.n,
+                "delta": part.effect, "delta_low": part.low, "delta_high": part.high, "verdict": part.verdict,
+                "sign_flip_p": part.p_sign, "smallest_p": part.p_attainable,
+            }  # fmt: skip
+
+
+def _facts(numbers: Numbers, metric: str) -> Row:
+    facts = numbers.table.facts(metric)
+    return {"metric": metric, "unit": facts.unit, "direction": facts.direction}
