@@ -155,7 +155,7 @@ def test_the_verb_without_a_place_says_what_it_expects(
 ) -> None:
     code, _, told = called(["export", "bottleneck", "--out", str(folder.parent)], monkeypatch, capsys)
     assert code == 2
-    assert "--tensorboard DIR or --mlflow DIR" in told
+    assert "--tensorboard DIR, --mlflow DIR or --parquet DIR; of a trial --onnx DIR" in told
 
 
 def test_values_that_are_no_numbers_stay_out_of_the_curves() -> None:
