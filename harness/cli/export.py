@@ -44,7 +44,8 @@ def export(
     viewers, networks = (tensorboard, mlflow, parquet), (onnx, torch)
     if not any((*viewers, *networks)):
         raise UsageError(
-            "nothing to write. Expected --tensorboard DIR, --mlflow DIR or --parquet DIR; of a trial --onnx DIR or --torch DIR"
+            "nothing to write. Expected --tensorboard DIR, --mlflow DIR or --parquet DIR; "
+            "of a trial --onnx DIR or --torch DIR"
         )
     if any(viewers) and any(networks):
         raise UsageError(
