@@ -81,6 +81,46 @@ def check(
     _end(lacking)
 
 
+@app.command()
+def mosaic(
+    people: Annotated[int, typer.Option(min=2, max=2000, help="Held-out identities to choose among.")] = 100,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw some mosaics there.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")] = False,
+) -> None:
+    """How many cells a mosaic of a face needs before the person is recognised in it."""
+    from dataclasses import asdict
+
+    from harness import terminal
+    from harness.score import mosaic as mosaics
+
+    rows = mosaics.measure(people=people)
+    if json:
+        terminal.as_json({"people": people, "rows": [asdict(row) for row in rows]})
+    else:
+        terminal.table(
+            {
+                "cells": f"{row.cells} x {row.cells}",
+                "by the judge": _share(row.seen),
+                "by their mosaics": _share(row.known),
+            }
+            for row in rows
+        )
+        print(f"\nshare of pictures whose person is found among {people} (chance {1 / people:.1%}), 95 % over people")
+        print("by the judge: a recogniser that knows sharp pictures of them, in other poses")
+        print("by their mosaics: the nearest mean of their own mosaics of as many cells, in other poses")
+    if picture is not None:
+        from PIL import Image
+
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        pixels = (mosaics.sheet() * 255).round().byte().permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(picture)
+        terminal.say(str(picture))
+
+
+def _share(share: tuple[float, float, float]) -> str:
+    return f"{share[0]:.0%} [{share[1]:.0%}, {share[2]:.0%}]"
+
+
 def _advance(bars: Any, tasks: dict[str, Any], name: str, stage: str, done: int, of: int) -> None:
     if stage not in tasks:
         tasks[stage] = bars.add_task(f"{name} {stage}", total=of)
