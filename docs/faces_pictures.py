@@ -1,4 +1,4 @@
-"""Make docs/pictures/faces.png (aligned and free), looseness.png (one at a time), distance.png and mosaics.png."""
+"""Make docs/pictures/aligned.png (and free), looseness.png (one at a time), distance.png and mosaics.png."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def draw(name: str, rows: dict[str, Tensor], colours: int = 256) -> None:
 src, dst = random_pair(1)
 pair = {"src": src, "dst": dst}
 kinds = {"aligned": ALIGNED, "free": FREE}
-draw("faces", {f"{kind}, {who}": faces(pair[who], how) for kind, how in kinds.items() for who in pair})
+draw("aligned", {f"{kind}, {who}": faces(pair[who], how) for kind, how in kinds.items() for who in pair})
 single = {name: ALIGNED._replace(**{name: value}) for name, value in SINGLE.items()}
 crops = {"crop 0.85": ALIGNED._replace(crop=0.85), "crop 1.17": ALIGNED._replace(crop=1.17)}
 draw("looseness", {label: faces(src, how) for label, how in ({"aligned": ALIGNED} | single | crops).items()})
