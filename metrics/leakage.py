@@ -15,9 +15,8 @@ from torch import Tensor
 from metrics.case import DIRECTIONS, PEOPLE, Case, Evaluator, as_values, driver_of, target_of
 from metrics.identity import errors
 from metrics.info import MetricInfo
-from metrics.probes import cross_entropies, folds_of, principal_components, ridge
+from metrics.probes import cross_entropies, folds_of, gaussian, gram, predicted
 
-PROBE_DIMENSIONS = 16  # every latent is reduced to as many before probing, so that sizes compare
 FOLDS = 4
 PERMUTATIONS = 8
 SATURATED = 0.99
@@ -59,48 +58,43 @@ class Bits(NamedTuple):
 def identity_bits(src: Tensor | np.ndarray, dst: Tensor | np.ndarray, seed: int = 0, matched: bool = True) -> Bits:
     """V-information (Xu et al. 2020) of the latents (M, ...), (N, ...) about src/dst: H - test cross-entropy.
 
-    Every latent is first reduced to the same dimension by a PCA of the training folds. The value of the same probe on
+    The linear probe is a ridge on all dimensions with a logistic readout, so that identity of low variance counts and
+    latents of any size compare; the nonlinear one may use a Gaussian kernel instead. The value of the same probe on
     permuted labels (swapped within matched pairs) is taken off, which cancels the cost of overfitting: no information
-    reads 0, full information 1 bit or slightly more. The nonlinear probe is a logistic readout of fixed random
-    rectified features. Matched pairs never straddle training and test folds.
+    reads 0, full information 1 bit or slightly more. Matched pairs never straddle training and test folds.
     """
     a, b = _flat(src), _flat(dst)
-    latents = np.concatenate([a, b])
     labels = np.repeat([0.0, 1.0], [len(a), len(b)])
     folds = np.concatenate([folds_of(len(a), FOLDS), folds_of(len(b), FOLDS)])
     rng = np.random.default_rng(seed)
-    columns = [labels]
+    rows = [labels]
     for _ in range(PERMUTATIONS):
         if matched:
             flip = rng.random(len(a)) < 0.5
-            columns.append(np.where(np.concatenate([flip, flip]), 1 - labels, labels))
+            rows.append(np.where(np.concatenate([flip, flip]), 1 - labels, labels))
         else:
-            columns.append(rng.permutation(labels))
-    linear, nonlinear, right = cross_entropies(latents, np.stack(columns), folds, PROBE_DIMENSIONS, seed)
+            rows.append(rng.permutation(labels))
+    products = gram(np.concatenate([a, b]))
+    (linear, nonlinear), right = cross_entropies([products, gaussian(products)], np.stack(rows), folds)
     # The entropy H is common to the labels and their permutations and cancels.
     return Bits(
         linear=float(linear[1:].mean() - linear[0]),
         nonlinear=float(nonlinear[1:].mean() - nonlinear[0]),
-        accuracy=float(right[0]),
+        accuracy=float(right[0, 0]),
     )
 
 
-def factor_r2(latents: Tensor | np.ndarray, factors: Tensor | np.ndarray, dimensions: int = 64) -> np.ndarray:
+def factor_r2(latents: Tensor | np.ndarray, factors: Tensor | np.ndarray) -> np.ndarray:
     """(K,) cross-validated R^2 of a linear readout of each factor (N, K) from latents (N, ...) of many identities.
 
-    Says which factor leaks (hair? glasses?). Train-only PCA, ridge with a strength chosen inside the training folds;
+    Says which factor leaks (hair? glasses?). A ridge on all dimensions, its strength chosen inside the training folds;
     no information reads 0 or slightly less, NaN a factor that does not vary. Row order must be free of structure:
     whole identities should not repeat.
     """
-    x, y = _flat(latents), _flat(factors)
-    folds = folds_of(len(x), 5)
-    predicted = np.empty_like(y)
-    for fold in range(5):
-        train, test = folds != fold, folds == fold
-        parts = principal_components(x[train], x[test], dimensions)
-        predicted[test] = ridge(parts[0], y[train], parts[1])
-    total = np.square(y - y.mean(0)).sum(0)
-    return np.where(total > 1e-12, 1 - np.square(y - predicted).sum(0) / np.maximum(total, 1e-12), np.nan)
+    y = _flat(factors).T
+    predictions = predicted(gram(_flat(latents)), y, folds_of(y.shape[1], 5))
+    total = np.square(y - y.mean(1, keepdims=True)).sum(1)
+    return np.where(total > 1e-12, 1 - np.square(y - predictions).sum(1) / np.maximum(total, 1e-12), np.nan)
 
 
 def kl_nats(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -185,11 +179,12 @@ EVALUATORS = {
                 "lower",
                 "bits",
                 0.0,
-                "bits about src/dst that a linear probe can use, dimensions matched, permuted labels taken off",
+                "bits about src/dst that a linear probe on all dimensions can use, permuted labels taken off",
                 title="Usable identity",
                 decimals=3,
                 ladder="latent",
                 ends=(1.0, 0.0),
+                controls={"faint_identity": (0.8, 1.2)},
             ),
             MetricInfo(
                 "identity_bits_nonlinear",

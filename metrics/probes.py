@@ -1,12 +1,14 @@
-"""Small probes with closed or convex fits, so that a probe's value never depends on how long it was trained."""
+"""Small probes with closed fits on all dimensions, so that a probe's value depends neither on training nor on a cut.
+
+Everything is dual: N items are compared by their Gram matrix (N, N), so the latent's size costs one product.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-HIDDEN = 64  # random rectified features of the nonlinear probe
-DECAYS = np.array([0.001, 0.01, 0.1, 1.0, 10.0])  # L2 on the readout, per sample; the last all but ignores the input
-STRENGTHS = np.logspace(-4, 3, 8)  # of the ridge, in units of the number of samples
+STRENGTHS = np.logspace(-6, 2, 9)  # of the ridge, in units of the Gram matrix's mean eigenvalue
+SLOPE_DECAY = 1e-3  # L2 on a calibration's slope: a separable fold would drive it to infinity
 
 
 def folds_of(count: int, folds: int) -> np.ndarray:
@@ -14,106 +16,94 @@ def folds_of(count: int, folds: int) -> np.ndarray:
     return np.arange(count) % folds
 
 
-def principal_components(train: np.ndarray, other: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both arrays (N, D) in the unit-variance principal components of `train` alone: (N, K), K <= dimensions."""
-    middle = train.mean(0)
-    centred = train - middle
-    values, vectors = np.linalg.eigh(centred @ centred.T)  # few samples, many dimensions
-    keep = np.argsort(values)[::-1][: min(dimensions, len(train) - 1, train.shape[1])]
-    keep = keep[values[keep] > 1e-12 * max(values.max(), 1e-30)]
-    scale = np.sqrt(values[keep])
-    axes = centred.T @ (vectors[:, keep] / scale)
-    spread = scale / np.sqrt(len(train))
-    return centred @ axes / spread, (other - middle) @ axes / spread
+def gram(items: np.ndarray) -> np.ndarray:
+    """(N, N) inner products of items (N, D), their mean removed."""
+    centred = items - items.mean(0)
+    return centred @ centred.T
 
 
-def _logistic(features: np.ndarray, labels: np.ndarray, decays: np.ndarray) -> np.ndarray:
-    """Weights (R, K + 1) of R logistic regressions with intercept, by Newton's method: labels (R, N), decays (R,)."""
-    x = np.concatenate([features, np.ones((len(features), 1))], axis=1)
-    penalty = np.repeat(decays[:, None], x.shape[1], axis=1)
-    penalty[:, -1] = 1e-6
-    weights = np.zeros((len(labels), x.shape[1]))
-    for _ in range(20):
-        chance = 0.5 * (1 + np.tanh(0.5 * weights @ x.T))
-        slope = (chance - labels) @ x / len(x) + penalty * weights
-        doubt = chance * (1 - chance)
-        curvature = x.T @ (doubt[:, :, None] * x) / len(x)
-        curvature[:, np.arange(x.shape[1]), np.arange(x.shape[1])] += penalty
-        step = np.linalg.solve(curvature, slope[..., None])[..., 0]
-        weights -= step
+def gaussian(products: np.ndarray) -> np.ndarray:
+    """(N, N) Gaussian kernel of the distances behind a Gram matrix, its width their median, scaled like the matrix."""
+    size = np.diag(products)
+    square = np.maximum(size[:, None] + size[None] - 2 * products, 0)
+    middle = np.median(square[np.triu_indices(len(square), 1)])
+    return np.exp(-square / max(middle, 1e-30)) * max(size.mean(), 1e-30)
+
+
+def _centred(products: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gram matrices (train, train) and (test, train) as seen from the mean of the training items."""
+    near, far = products[np.ix_(train, train)], products[np.ix_(test, train)]
+    mean = near.mean(0)
+    return near - mean - mean[:, None] + mean.mean(), far - mean - far.mean(1, keepdims=True) + mean.mean()
+
+
+def ridge(products: np.ndarray, targets: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """(S, R, test) kernel ridge predictions of targets (R, N) at every strength, fitted on the training items."""
+    near, far = _centred(products, train, test)
+    middle = targets[:, train].mean(1, keepdims=True)
+    values, vectors = np.linalg.eigh(near)
+    values = np.maximum(values, 0)
+    strengths = STRENGTHS * max(values.mean(), 1e-30)
+    along = (targets[:, train] - middle) @ vectors
+    weights = along / (values + strengths[:, None, None])
+    return weights @ (far @ vectors).T + middle
+
+
+def predicted(products: np.ndarray, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """(R, N) held-out predictions of targets (R, N); each strength is chosen by inner folds of the training items."""
+    found = np.zeros(targets.shape)
+    for fold in np.unique(folds):
+        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        inner = _inner(products, targets, folds, train)
+        best = np.square(inner - targets[:, train]).mean(2).argmin(0)
+        found[:, test] = ridge(products, targets, train, test)[best, np.arange(len(targets))]
+    return found
+
+
+def _inner(products: np.ndarray, targets: np.ndarray, folds: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """(S, R, train) predictions of the training items, each by the other folds among them."""
+    found = np.zeros((len(STRENGTHS), len(targets), len(train)))
+    for fold in np.unique(folds[train]):
+        held = folds[train] == fold
+        found[..., held] = ridge(products, targets, train[~held], train[held])
+    return found
+
+
+def _calibrated(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(R,) slope >= 0 and offset of a logistic regression of labels (R, N) in {0, 1} on one score each, by Newton."""
+    scale = scores.std(1) + 1e-12
+    x = scores / scale[:, None]
+    slope, offset = np.zeros((2, len(x)))
+    for _ in range(30):
+        chance = 0.5 * (1 + np.tanh(0.5 * (slope[:, None] * x + offset[:, None])))
+        miss, doubt = chance - labels, chance * (1 - chance) + 1e-9
+        down = np.stack([(miss * x).mean(1) + SLOPE_DECAY * slope, miss.mean(1)])
+        xx, xo, oo = (doubt * x * x).mean(1) + SLOPE_DECAY, (doubt * x).mean(1), doubt.mean(1) + 1e-6
+        step = np.stack([oo * down[0] - xo * down[1], xx * down[1] - xo * down[0]]) / (xx * oo - xo**2)
+        slope, offset = slope - step[0].clip(-5, 5), offset - step[1].clip(-5, 5)
         if np.abs(step).max() < 1e-4:
             break
-    return weights
+    return np.maximum(slope, 0) / scale, offset
 
 
-def _scores(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return weights[:, :-1] @ features.T + weights[:, -1:]
+def cross_entropies(kernels: list[np.ndarray], labels: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Held-out bits and accuracy of the probes that may use the first k of K kernels: (K, R), (K, R).
 
-
-def _bits(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return np.logaddexp(0, np.where(labels > 0.5, -scores, scores)) / np.log(2)
-
-
-def _probe(near: np.ndarray, truth: np.ndarray, halves: np.ndarray, far: np.ndarray) -> np.ndarray:
-    """Held-out scores (R, N') of probes for labels (R, N), each with the decay that served one half best for the other.
-
-    Choosing the decay lets a probe ignore its input when there is nothing to read, as V-information asks.
+    A probe is a kernel ridge with a logistic readout of the labels (R, N) in {0, 1}. Kernel and strength are those that
+    serve the inner folds best, so it may ignore its input when there is nothing to read, as V-information asks.
+    folds (N,): three or more.
     """
-    rows, tried = len(truth), len(DECAYS)
-    every, decays = np.repeat(truth, tried, axis=0), np.tile(DECAYS, rows)
-    cost = np.zeros(rows * tried)
-    for half in (False, True):
-        weights = _logistic(near[halves == half], every[:, halves == half], decays)
-        cost += _bits(_scores(near[halves != half], weights), every[:, halves != half]).sum(1)
-    best = DECAYS[cost.reshape(rows, tried).argmin(1)]
-    return _scores(far, _logistic(near, truth, best))
-
-
-def cross_entropies(
-    latents: np.ndarray, labels: np.ndarray, folds: np.ndarray, dimensions: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Held-out bits of a linear and a nonlinear probe, and the linear one's accuracy, for each row of `labels` (R, N).
-
-    latents (N, D); folds (N,), two or more: they also part the training items when a probe's decay is chosen.
-    Reduction and scaling are fitted on the training folds alone.
-    """
-    linear, nonlinear, right = (np.zeros(labels.shape) for _ in range(3))
-    rng = np.random.default_rng(seed)
+    bits, right = np.zeros((2, len(kernels), *labels.shape))
+    targets, rows = 2 * labels - 1, np.arange(len(labels))
     for fold in np.unique(folds):
-        train, test = folds != fold, folds == fold
-        near, far = principal_components(latents[train], latents[test], dimensions)
-        mix = rng.normal(size=(near.shape[1], HIDDEN)) / np.sqrt(max(near.shape[1], 1))
-        shift = rng.normal(size=HIDDEN)
-        hidden = [np.concatenate([part, np.maximum(part @ mix + shift, 0)], axis=1) for part in (near, far)]
-        # Items of one pose carry the same order within their person, hence land in the same half.
-        halves = inner_halves(labels[0, train])
-        scores = _probe(near, labels[:, train], halves, far)
-        linear[:, test], right[:, test] = _bits(scores, labels[:, test]), (scores > 0) == (labels[:, test] > 0.5)
-        nonlinear[:, test] = _bits(_probe(hidden[0], labels[:, train], halves, hidden[1]), labels[:, test])
-    return linear.mean(1), nonlinear.mean(1), right.mean(1)
-
-
-def inner_halves(labels: np.ndarray) -> np.ndarray:
-    """(N,) bool: within each class every other item, so that matched items of two classes stay together."""
-    halves = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        places = np.flatnonzero(labels == label)
-        halves[places[1::2]] = True
-    return halves
-
-
-def ridge(train: np.ndarray, targets: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """(T, K) predictions of ridge regressions, each target's strength chosen by leave-one-out on the training items."""
-    middle, centre = targets.mean(0), train.mean(0)
-    u, s, vt = np.linalg.svd(train - centre, full_matrices=False)
-    along = u.T @ (targets - middle)
-    best, chosen = np.full(targets.shape[1], np.inf), np.zeros((train.shape[1], targets.shape[1]))
-    for strength in STRENGTHS * len(train):
-        shrink = s**2 / (s**2 + strength)
-        leverage = (u**2 * shrink).sum(1) + 1 / len(train)
-        left_out = (targets - middle - u @ (shrink[:, None] * along)) / (1 - leverage)[:, None]
-        error = np.square(left_out).mean(0)
-        weights = vt.T @ ((s / (s**2 + strength))[:, None] * along)
-        chosen = np.where(error < best, weights, chosen)
-        best = np.minimum(error, best)
-    return (test - centre) @ chosen + middle
+        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        inner = np.concatenate([_inner(kernel, targets, folds, train) for kernel in kernels])
+        outer = np.concatenate([ridge(kernel, targets, train, test) for kernel in kernels])
+        error, known = np.square(inner - targets[:, train]).mean(2), labels[:, test] > 0.5
+        for k in range(len(kernels)):
+            best = error[: (k + 1) * len(STRENGTHS)].argmin(0)
+            slope, offset = _calibrated(inner[best, rows], labels[:, train])
+            scores = slope[:, None] * outer[best, rows] + offset[:, None]
+            bits[k][:, test] = np.logaddexp(0, np.where(known, -scores, scores)) / np.log(2)
+            right[k][:, test] = (scores > 0) == known
+    return bits.mean(2), right.mean(2)

@@ -84,6 +84,16 @@ def latent_case(case: Case, strength: float, seed: int = 0) -> Case:
     return made
 
 
+def faint_identity_case(case: Case) -> Case:
+    """Latents (M, 16, 3, 3) of unit variance whose first value tells the person exactly, by a fiftieth of that."""
+    made = latent_case(case, 0.0)
+    assert made.mu is not None
+    mu = {"src": made.mu["src"].clone(), "dst": made.mu["dst"].clone()}
+    for person, value in (("src", 0.02), ("dst", -0.02)):
+        mu[person][:, 0, 0, 0] = value
+    return replace(made, mu=mu)
+
+
 def soft_blend_case(case: Case, share: float) -> Case:
     made = blend_case(case, share)
     return case.with_outputs(made.swap, {person: blur(case.images[person], 1.0) for person in PEOPLE})
@@ -167,4 +177,5 @@ CONTROLS: Mapping[str, Callable[[Case], Case]] = {
     "other_pose": other_pose_case,
     "poor_reconstruction": poor_reconstruction_case,
     "frozen_expression": frozen_expression_case,
+    "faint_identity": faint_identity_case,
 }

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from metric_faces import matched_case
 
 from metrics.case import DIRECTIONS, PEOPLE, driver_of
@@ -77,6 +79,53 @@ def test_a_nonlinear_probe_reads_what_a_linear_one_cannot():
 def test_bits_of_latents_of_different_sizes_compare():
     small, large = (identity_bits(*latents(2.0, size=size)).linear for size in (40, 3000))
     assert small == pytest.approx(large, abs=0.05)
+
+
+def planted(size, separation, count=64, seed=0):
+    """Matched latents of any size: poses in common, and along one direction +-separation with unit noise."""
+    rng = np.random.default_rng(seed)
+    pose = rng.normal(size=(count, 20)) @ rng.normal(size=(20, size)) / size**0.5
+    along = rng.normal(size=size)
+    along /= np.linalg.norm(along)
+    return tuple(pose + along * (s * separation + rng.normal(size=(count, 1))) for s in (1, -1))
+
+
+def information(separation):
+    """Bits that two unit normals at +-separation carry about which of them was drawn."""
+    x = np.linspace(-12, 12, 20001)
+    density = np.exp(-0.5 * x**2) / (2 * np.pi) ** 0.5
+    return 1 - np.trapezoid(density * np.logaddexp(0, -2 * separation * (separation + x)) / np.log(2), x)
+
+
+@pytest.mark.parametrize("size", [64, 1152, 6272])
+@pytest.mark.parametrize("separation", [0.0, 0.5, 1.0, 2.0, 4.0])
+def test_a_planted_leak_of_known_size_reads_its_bits_in_latents_of_any_size(size, separation):
+    read = [identity_bits(*planted(size, separation, seed=seed)).linear for seed in range(4)]
+    assert np.mean(read) == pytest.approx(information(separation), abs=0.08)
+
+
+def test_one_exact_coordinate_among_many_is_a_full_bit():
+    """A cut to 16 principal components read 0.00 bits here."""
+    rng = np.random.default_rng(0)
+    pose = rng.normal(size=(64, 200))
+    src, dst = (np.concatenate([pose, np.full((64, 1), sign)], axis=1) for sign in (1.0, -1.0))
+    found = identity_bits(src, dst)
+    assert found.linear == pytest.approx(1, abs=0.05) and found.accuracy == 1
+    faint = identity_bits(
+        np.concatenate([pose, np.full((64, 1), 0.02)], 1), np.concatenate([pose, np.zeros((64, 1))], 1)
+    )
+    assert faint.linear == pytest.approx(1, abs=0.05)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+def test_bits_depend_neither_on_scale_nor_on_shift_nor_on_the_names_of_the_people(seed, scale, shift):
+    src, dst = planted(30, 1.0, count=16, seed=seed)
+    found = identity_bits(src, dst)
+    moved = identity_bits(scale * src + shift, scale * dst + shift)
+    assert moved.linear == pytest.approx(found.linear, abs=1e-3)
+    assert identity_bits(dst, src).linear == pytest.approx(found.linear, abs=1e-3)
+    assert found.linear < 1.3
 
 
 def test_bits_of_unmatched_people_need_no_equal_counts():
