@@ -18,7 +18,7 @@ from harness.ledger.number_format import number
 from harness.ledger.records import Ledger
 from harness.ledger.table import load
 from harness.report import build, curves, summary
-from harness.report.answer import answer
+from harness.report.answer import along_cells, answer, by_cells, fit_transition
 from harness.report.markdown import escape
 from harness.report.numbers import Numbers
 from harness.report.page import factor_names, html, policy
@@ -273,3 +273,18 @@ def test_numbers_are_written_with_a_true_minus_and_never_as_minus_zero() -> None
     assert number(1234.5, 0) == "1,234"
     assert number(float("nan")) == "–"
     assert number(0.012345) == "0.0123"
+
+
+def test_a_side_arm_is_shown_and_is_no_place_on_the_axis_of_cells(tmp_path) -> None:
+    folder = write_ledger(tmp_path / "run", grids=(3, 4, 5, 6, 7), replicates=2, tile=8)
+    plan = Ledger(folder).plan()
+    assert plan is not None
+    for trial in plan["trials"]:
+        if trial["label"] == "grid6":
+            trial["cell"]["model.channels"] = 32
+    Ledger(folder).write_plan(plan)
+    table = load(folder)
+    assert [variant.label for variant in along_cells(table)] == ["grid3", "grid4", "grid5", "grid7"]
+    assert by_cells(table) and len(table.variants) == 5
+    without = load(write_ledger(tmp_path / "without", grids=(3, 4, 5, 7), replicates=2, tile=8))
+    assert fit_transition(Numbers(table)) == fit_transition(Numbers(without)) is not None

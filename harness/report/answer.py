@@ -45,9 +45,15 @@ def answer(numbers: Numbers) -> list[str]:
     return sentences
 
 
+def along_cells(table: Table) -> list[Variant]:
+    """The variants with latent cells that set what the baseline sets; a side arm sets more, and is off the axis."""
+    base = table.baseline
+    return [v for v in table.variants if v.latent_cells and (base is None or v.settings.keys() == base.settings.keys())]
+
+
 def by_cells(table: Table) -> bool:
     """Whether the variants differ in their number of latent cells, so that cells are the axis of the question."""
-    cells = [variant.latent_cells for variant in table.variants if variant.latent_cells]
+    cells = [variant.latent_cells for variant in along_cells(table)]
     return len(set(cells)) >= 2 and len(set(cells)) * 2 > len(cells)
 
 
@@ -56,12 +62,13 @@ def fit_transition(numbers: Numbers) -> tuple[str, TransitionFit] | None:
 
     None without a cell axis, or with fewer than four points on it.
     """
-    if not by_cells(numbers.table) or len({v.latent_cells for v in numbers.table.variants if v.latent_cells}) < 4:
+    places = along_cells(numbers.table)
+    if not by_cells(numbers.table) or len({variant.latent_cells for variant in places}) < 4:
         return None
     for metric in LEAKAGE:
         points = [
             (variant.latent_cells, value, key)
-            for variant in numbers.table.variants
+            for variant in places
             if variant.latent_cells
             for key, value in numbers.replicates(variant, metric).items()
         ]
@@ -76,7 +83,7 @@ def _ends(table: Table, numbers: Numbers, metric: str) -> tuple[Variant | None, 
     """The two variants that the question names: fewest and most cells, else the baseline and the last of the plan."""
     scored = [v for v in table.variants if numbers.scored(v, metric)]
     if by_cells(table):
-        scored = sorted((v for v in scored if v.latent_cells), key=lambda v: v.latent_cells or 0.0)
+        scored = sorted((v for v in along_cells(table) if v in scored), key=lambda v: v.latent_cells or 0.0)
         return (scored[0], scored[-1]) if len(scored) > 1 else (None, None)
     base = table.baseline
     others = [v for v in scored if base is None or v.label != base.label]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from harness.claims.transition import TransitionFit
+from harness.report.answer import along_cells
 from harness.report.figures import SIZE, short, slug, style
 from harness.report.numbers import Numbers
 from harness.report.svg import INK, drawing, to_svg
@@ -106,7 +107,7 @@ def transition(numbers: Numbers, metric: str, fit: TransitionFit) -> str:
         axes = figure.subplots()
         points = [
             (float(v.latent_cells), value)
-            for v in numbers.table.variants
+            for v in along_cells(numbers.table)
             if v.latent_cells
             for value in numbers.replicates(v, metric).values()
         ]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from harness.ledger.table import Variant
-from harness.report.answer import by_cells
+from harness.report.answer import along_cells, by_cells
 from harness.report.numbers import REFERENCES, Numbers
 from harness.report.svg import INK, MUTED, drawing, to_svg
 
@@ -56,9 +56,9 @@ def _over_cells(numbers: Numbers, metric: str) -> str:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(min(places) / 1.12, max(places) * 1.14)
-        order = np.argsort(places, kind="stable")
-        means = [numbers.mean(shown[i], metric).mean for i in order]
-        axes.plot([places[i] for i in order], means, color=MUTED, linewidth=1, zorder=1)
+        axis = sorted((v for v in along_cells(table) if v in shown), key=lambda v: v.latent_cells or 0)
+        means = [numbers.mean(v, metric).mean for v in axis]
+        axes.plot([float(v.latent_cells or 0) for v in axis], means, color=MUTED, linewidth=1, zorder=1)
         for variant, place in zip(shown, places, strict=True):
             colour, marker, _ = style(table.variants.index(variant))
             values = list(numbers.replicates(variant, metric).values())
