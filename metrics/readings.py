@@ -1,7 +1,7 @@
 """What a regressor reads in the pictures of a case, once for all metrics that ask.
 
 `regressor(images (B, 3, H, W)) -> {"pose": (B, K), "landmarks": (B, L, 2)}`, with `.pose_names` naming the K factors. A
-reader of photographs may name none: then only landmarks are read.
+reader of photographs names angles at most.
 """
 
 from __future__ import annotations

@@ -78,6 +78,16 @@ def retrieved(probes: Tensor, target: Tensor, others: Tensor) -> Tensor:
     return (probes @ target > (probes @ others.T).amax(1)).to(probes.dtype)
 
 
+def nearest_is_target(probes: Tensor, target: Tensor, driver: Tensor) -> Tensor:
+    """(B,) 1 where the real picture nearest to a probe (B, E) is of `target` (N, E), not of `driver` (B, E), else 0.
+
+    The driver's picture of the same row does not take part: a copy would be nearest to itself.
+    """
+    rivals = probes @ driver.T
+    rivals = rivals.masked_fill(torch.eye(*rivals.shape, dtype=torch.bool, device=rivals.device), -2.0)
+    return ((probes @ target.T).amax(1) > rivals.amax(1)).to(probes.dtype)
+
+
 def centre(embeddings: Tensor) -> Tensor:
     """(E,) unit mean of a person's (B, E) embeddings: the person without any one pose."""
     return torch.nn.functional.normalize(embeddings.mean(0), dim=0)
@@ -104,6 +114,13 @@ def _recognition(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             yield name, np.full(1, np.nan)
     yield "id_cos_target", case.both(lambda way: swap[way] @ who[target_of(way)])
     yield "id_cos_driver", case.both(lambda way: swap[way] @ who[driver_of(way)])
+
+    if min(map(len, real.values())) < 2:
+        case.note("id_nearest", "needs two real pictures of each person or more")
+        yield "id_nearest", np.full(1, np.nan)
+    else:
+        near = {way: nearest_is_target(swap[way], real[target_of(way)], real[driver_of(way)]) for way in DIRECTIONS}
+        yield "id_nearest", case.both(lambda way: near[way])
 
     others = None
     if case.distractors is not None:
@@ -188,6 +205,17 @@ EVALUATORS = {
                 title="Similarity to driver",
                 decimals=3,
                 ladder="blend",
+            ),
+            MetricInfo(
+                "id_nearest",
+                "higher",
+                "",
+                1.0,
+                "swaps whose nearest real picture, the driver's own left out, shows the target",
+                ladder="blend",
+                title="Nearest picture is the target's",
+                decimals=3,
+                bounds=(0.0, 1.0),
             ),
             MetricInfo(
                 "id_retrieval",

@@ -2,7 +2,8 @@
 
 A copy of the driver is perfect here: never read these numbers without identity transfer beside them.
 `regressor(images (B, 3, H, W)) -> {"pose": (B, K), "landmarks": (B, L, 2)}`, with `.pose_names` naming the K factors. A
-reader of photographs may name none: then only landmarks and the detection rate are judged, on what it reads itself.
+reader of photographs names angles at most: then angles, landmarks and the detection rate are judged, against what it
+reads in the driver itself.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def _eyes(names: tuple[str, ...]) -> tuple[int, int]:
 
 def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     seen = Readings(case)
-    if not seen.names:
-        yield from _landmarks_only(case, seen)
+    if not any(name in seen.names for name in EXPRESSIONS):
+        yield from _of_photographs(case, seen)
         return
     absent = [name for name in (*ANGLES, *EXPRESSIONS, *SLOPES) if name not in seen.names]
     if absent:
@@ -87,14 +88,14 @@ def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     yield from _detection(case, seen)
 
 
-def _landmarks_only(case: Case, seen: Readings) -> Iterator[tuple[str, np.ndarray]]:
+def _of_photographs(case: Case, seen: Readings) -> Iterator[tuple[str, np.ndarray]]:
+    """Landmarks and angles against what the same reader sees in the driver: agreement, for want of a truth."""
     found = dict([*_landmarks(case, seen), *_detection(case, seen)])
+    found |= {f"{name}_error": seen.error(name).swap for name in ANGLES if name in seen.names}
     del found["landmark_error_floor"]  # against its own reading it would be 0, and say nothing
     for info in EVALUATORS["structure"].infos:
         if info.name not in found:
-            case.note(
-                info.name, "the reader of these photographs has no truth to be held against, and reads landmarks only"
-            )
+            case.note(info.name, "the reader of photographs reads no expression, and knows no truth to be held against")
         yield info.name, found.get(info.name, np.array([np.nan]))
 
 

@@ -1,4 +1,4 @@
-"""Recognisers of photographs: facenet-pytorch's identity embedder, and MTCNN's face and five landmarks.
+"""Recognisers of photographs: facenet-pytorch's identity embedder, and MTCNN's face, five landmarks and pose.
 
 They are not for the built-in faces, which have readers of their own. MTCNN's weights are part of the package; the
 embedder's file is the user's to bring (`harness weights`). Both want display-encoded pictures.
@@ -23,6 +23,9 @@ UPSCALED = 160  # pixels of a side to which smaller pictures are brought
 LOOKS = (120, 160, 220)  # pixels of a side of the looks that steady landmarks
 MIRRORED = (1, 0, 2, 4, 3)  # the landmarks of a mirrored face
 SEARCHED = 1200  # pixels of the longest side in which faces are looked for
+POSE = ("yaw", "pitch", "roll")  # degrees: to the picture's right, up, clockwise
+# The landmarks of a mean head in mm from the tip of the nose: x right, y down, z to the viewer.
+HEAD = np.array([[-31.5, -36, -30], [31.5, -36, -30], [0, 0, 0], [-26, 37, -24], [26, 37, -24]])
 LANDMARKS = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
 
 
@@ -73,6 +76,26 @@ class FaceNet(nn.Module):
         return torch.cat(found) if found else images.new_zeros(0, 512)
 
 
+def pose_of(landmarks: np.ndarray) -> np.ndarray:
+    """(B, 5, 2) landmarks of faces, in pixels or in fractions of a square -> (B, 3) yaw, pitch, roll in degrees.
+
+    The rotation of HEAD whose scaled orthographic view is nearest. On the built-in faces yaw follows the true one with
+    a gain of 0.84 to 1.14 and r of 0.97 to 0.99, pitch with r of 0.54 to 0.73 and an offset of its own for each person:
+    good for comparing two pictures of one face. NaN for NaN.
+    """
+    out = np.full((len(landmarks), 3), np.nan)
+    head = HEAD - HEAD.mean(0)
+    for row, points in zip(out, landmarks, strict=True):
+        if not np.isfinite(points).all():
+            continue
+        affine = (points - points.mean(0)).T @ np.linalg.pinv(head.T)
+        left, _, right = np.linalg.svd(affine, full_matrices=False)
+        x, y = left @ right
+        z = np.cross(x, y)
+        row[:] = np.degrees([np.arctan2(x[2], z[2]), np.arcsin(np.clip(-y[2], -1, 1)), np.arctan2(y[0], x[0])])
+    return out
+
+
 class Face(NamedTuple):
     """A face in a picture. `box`: (4,) left, top, right, bottom; `landmarks`: (5, 2), x right, y down; pixels."""
 
@@ -88,11 +111,12 @@ class Face(NamedTuple):
 class FaceFinder:
     """MTCNN (Zhang et al. 2016) on display pictures (B, 3, H, W) in [0, 1] of any size, offline.
 
-    Gives {"landmarks": (B, 5, 2) in fractions of the frame, x right, y down, "found": (B,) 1 or 0, "pose": (B, 0)}. A
-    picture without a face has NaN landmarks. One picture at a time: a faceless one in a batch makes the package raise.
+    Gives {"landmarks": (B, 5, 2) in fractions of the frame, x right, y down, "found": (B,) 1 or 0, "pose": (B, 3)
+    degrees of POSE}; NaN where there is no face. One picture at a time: a faceless one in a batch makes the package
+    raise.
     """
 
-    pose_names: tuple[str, ...] = ()
+    pose_names = POSE
     landmark_names = LANDMARKS
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -165,5 +189,5 @@ class FaceFinder:
         return {
             "landmarks": points,
             "found": torch.isfinite(points).all(dim=2).all(dim=1).float(),
-            "pose": points.new_zeros(len(images), 0),
+            "pose": torch.as_tensor(pose_of(points.cpu().double().numpy()), dtype=torch.float32).to(images.device),
         }

@@ -5,7 +5,7 @@ from metric_faces import matched_case
 from torch.nn.functional import normalize
 
 from metrics.case import DIRECTIONS, driver_of
-from metrics.recognition import EVALUATORS, UnreachableFAR, auc, retrieved, tar_at_far
+from metrics.recognition import EVALUATORS, UnreachableFAR, auc, nearest_is_target, retrieved, tar_at_far
 
 
 def colour_embedder(images):
@@ -111,3 +111,11 @@ def test_a_good_recogniser_is_not_declared_invalid():
     case = matched_case(20, embedder=colour_embedder)
     assert scores(case)["id_auc"].item() > 0.98
     assert case.invalid == {}
+
+
+def test_the_nearest_picture_is_judged_without_the_drivers_own() -> None:
+    target, driver = torch.eye(6)[:3], torch.eye(6)[3:]
+    assert nearest_is_target(target, target, driver).tolist() == [1, 1, 1]
+    assert nearest_is_target(driver.roll(1, 0), target, driver).tolist() == [0, 0, 0]  # another picture of the driver
+    copy = torch.nn.functional.normalize(driver + 0.1 * target, dim=1)
+    assert nearest_is_target(copy, target, driver).tolist() == [1, 1, 1]  # nothing but its own picture is nearer

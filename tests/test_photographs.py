@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from metrics.perceptual import EVALUATORS as PERCEPTUAL
 from metrics.perceptual import random_feature_distance
 from metrics.structure import EVALUATORS as STRUCTURE
-from models.photographs import LANDMARKS, FaceFinder, FaceNet
+from models.photographs import HEAD, LANDMARKS, FaceFinder, FaceNet, pose_of
 from models.pretrained import BadWeights, MissingWeights
 
 
@@ -82,7 +82,35 @@ def test_a_face_is_found_where_it_is_at_any_size(face: Tensor, size: int) -> Non
     assert torch.equal(read["landmarks"][0], read["landmarks"][3])
 
 
-def test_structure_of_photographs_is_landmarks_and_detection(face: Tensor) -> None:
+@pytest.mark.parametrize("angles", [(0, 0, 0), (35, -10, 5), (-20, 25, -40)])
+def test_pose_is_that_of_the_head_whose_view_the_landmarks_are(angles: tuple[float, float, float]) -> None:
+    """A head turned by known angles, seen orthographically at any scale and place."""
+    yaw, pitch, roll = np.deg2rad(angles)
+    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    about_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    view = (about_z @ about_x @ about_y @ HEAD.T)[:2].T * 0.004 + [0.4, 0.6]
+    got = pose_of(np.stack([view, np.full((5, 2), np.nan)]))
+    assert np.isnan(got[1]).all()
+    (a, _, b), (c, _, d), (_, _, e) = about_z @ about_x @ about_y
+    assert got[0] == pytest.approx(np.rad2deg([np.arctan2(b, e), np.arcsin(-d), np.arctan2(c, a)]), abs=1e-6)
+
+
+def test_yaw_of_built_in_heads_follows_the_true_yaw() -> None:
+    from harness.data import faces
+    from harness.data.encoding import to_display
+    from harness.data.frames import plan
+
+    block = plan("near", 12, 2, 0)[0]
+    rgba = faces.render(block.identity.expand(12, -1), block.poses[:12], 128, 1).rgba
+    shown = to_display(rgba[:, :3] + 0.2 * (1 - rgba[:, 3:]))
+    read = FaceFinder()(shown)
+    yaw = block.poses[:12, [factor.name for factor in faces.POSE].index("yaw")]
+    seen = read["found"] > 0
+    assert seen.sum() >= 10 and np.corrcoef(yaw[seen], read["pose"][seen, 0])[0, 1] > 0.9
+
+
+def test_structure_of_photographs_is_landmarks_angles_and_detection(face: Tensor) -> None:
     case = matched_case(2)
     photograph = nn.functional.interpolate(face, (64, 64), mode="bilinear", antialias=True).expand(2, -1, -1, -1)
     case.images = {"src": photograph, "dst": photograph}
@@ -92,11 +120,9 @@ def test_structure_of_photographs_is_landmarks_and_detection(face: Tensor) -> No
     found = dict(STRUCTURE["structure"].run(case))
     assert found["detection_rate"].tolist() == [1, 1, 0, 0]
     assert found["landmark_error"][:2] == pytest.approx([0, 0]) and np.isnan(found["landmark_error"][2:]).all()
-    assert (
-        np.isnan(found["landmark_error_floor"]).all()
-        and np.isnan(found["yaw_error"]).all()
-        and "landmarks" in case.notes["yaw_error"]
-    )
+    assert found["yaw_error"][:2] == pytest.approx([0, 0]) and np.isnan(found["yaw_error"][2:]).all()
+    for name in ("landmark_error_floor", "yaw_error_floor", "expression_error"):
+        assert np.isnan(found[name]).all() and "no expression" in case.notes[name]
     assert set(found) == {info.name for info in STRUCTURE["structure"].infos}
 
 
