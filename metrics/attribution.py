@@ -204,6 +204,7 @@ EVALUATORS = {
                 "what the decoders paint from a latent equal in every cell, circular padding: all of it is upsampler",
                 title="Checkerboard from a constant latent",
                 decimals=3,
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "cbe_gain_spread",
@@ -213,6 +214,7 @@ EVALUATORS = {
                 "largest spread of the interleaved filters' gains over the upsampling layers, from the weights alone",
                 title="Spread of filter gains",
                 decimals=4,
+                bounds=(0.0, None),
             ),
         ),
         frozenset({"model"}),

@@ -262,6 +262,7 @@ def _infos() -> Iterator[MetricInfo]:
             ends=(1.0, 0.0),
             title=f"{title}, seen",
             decimals=2,
+            bounds=(0.0, 1.0),
         )
 
 

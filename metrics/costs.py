@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from metrics.info import MetricInfo
+from metrics.info import Direction, MetricInfo
 
 LOSS = "loss:"  # `loss:total`, `loss:face_l1`, `loss:perceptual.lpips`
+
+DIVERGED = "diverged"
+
+
+def _cost(name: str, direction: Direction, unit: str, what: str, title: str, decimals: int = 0) -> MetricInfo:
+    return MetricInfo(name, direction, unit, None, what, title=title, decimals=decimals, bounds=(0.0, None))
+
 
 COSTS = {
     info.name: info
     for info in (
-        MetricInfo("parameters", "none", "", None, "trained values of the model", title="Parameters", decimals=0),
-        MetricInfo("flops", "lower", "", None, "of one swap", title="FLOPs, one image", decimals=0),
-        MetricInfo("latent_cells", "none", "", None, "height x width of the latent", title="Latent cells", decimals=0),
-        MetricInfo("latent_values", "none", "", None, "cells x channels", title="Latent values", decimals=0),
-        MetricInfo(
-            "train_images_per_s",
-            "higher",
-            "images/s",
-            None,
-            "median over the blocks of a training",
-            title="Training speed",
-            decimals=0,
+        _cost("parameters", "none", "", "trained values of the model", "Parameters"),
+        _cost("flops", "lower", "", "of one swap", "FLOPs, one image"),
+        _cost("latent_cells", "none", "", "height x width of the latent", "Latent cells"),
+        _cost("latent_values", "none", "", "cells x channels", "Latent values"),
+        _cost("train_images_per_s", "higher", "images/s", "median over the blocks of a training", "Training speed"),
+        _cost("swap_images_per_s", "higher", "images/s", "swaps at batch 32, median over blocks", "Swap speed"),
+        _cost("peak_memory_mb", "lower", "MB", "of the training process", "Peak memory"),
+        _cost("train_seconds", "lower", "s", "the training loop alone", "Training time"),
+        _cost(
+            "loss_roughness",
+            "lower",
+            "%",
+            "spread of the total loss from one logged step to the next over the second half of a training, its trend "
+            "taken off: what a stable training has little of",
+            "Roughness of the loss",
+            2,
         ),
-        MetricInfo(
-            "swap_images_per_s",
-            "higher",
-            "images/s",
-            None,
-            "swaps at batch 32, median over blocks",
-            title="Swap speed",
-            decimals=0,
-        ),
-        MetricInfo("peak_memory_mb", "lower", "MB", None, "of the training process", title="Peak memory", decimals=0),
-        MetricInfo("train_seconds", "lower", "s", None, "the training loop alone", title="Training time", decimals=0),
+        _cost(DIVERGED, "lower", "share of trials", "1 where a loss or gradient became NaN or infinite", "Diverged", 2),
     )
 }
 

@@ -40,6 +40,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="factors",
                 ends=(1.0, 0.0),
+                bounds=(None, 1.0),
             ),
         ),
         frozenset({"model"}),

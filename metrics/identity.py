@@ -189,6 +189,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="collapse",
                 ends=(None, 0.0),
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "leak_gap",
@@ -212,6 +213,7 @@ EVALUATORS = {
                 decimals=4,
                 ladder="blend",
                 ends=(None, 0.0),
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "swap_ratio",
@@ -222,6 +224,7 @@ EVALUATORS = {
                 title="Swap / reconstruction error",
                 decimals=2,
                 ladder="blend_soft",
+                bounds=(0.0, None),
             ),
         ),
         frozenset({"truth"}),
@@ -239,6 +242,7 @@ EVALUATORS = {
                 decimals=4,
                 ladder="cycle",
                 ends=(None, 0.0),
+                bounds=(0.0, None),
             ),
         ),
         frozenset({"model"}),

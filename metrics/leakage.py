@@ -173,6 +173,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="latent",
                 ends=(0.8, 0.0),
+                bounds=(None, 1.0),
             ),
             MetricInfo(
                 "identity_bits",
@@ -207,6 +208,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="latent",
                 ends=(1.0, 0.5),
+                bounds=(0.0, 1.0),
             ),
             MetricInfo(
                 "kl_nats",
@@ -216,6 +218,7 @@ EVALUATORS = {
                 "rate: KL of the posterior to N(0, 1), summed over the latent",
                 title="KL",
                 decimals=1,
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "kl_per_cell",
@@ -225,6 +228,7 @@ EVALUATORS = {
                 "the rate over the number of spatial cells",
                 title="KL per cell",
                 decimals=2,
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "active_units",
@@ -234,6 +238,7 @@ EVALUATORS = {
                 "latent values that vary over the images at all",
                 title="Active units",
                 decimals=0,
+                bounds=(0.0, None),
             ),
         ),
         frozenset({"latent"}),

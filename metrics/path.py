@@ -119,6 +119,7 @@ EVALUATORS = {
                 "their poses",
                 title="Error half-way between latents",
                 decimals=4,
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "interpolation_excess",
@@ -145,6 +146,7 @@ EVALUATORS = {
                 title="Path length (PPL)",
                 decimals=4,
                 ladder="path",
+                bounds=(0.0, None),
             ),
         ),
         frozenset({"latent", "model"}),

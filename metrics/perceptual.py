@@ -103,6 +103,7 @@ def _infos(prefix: str, of: str, what: str, ladder: str) -> tuple[MetricInfo, ..
             ends=(None, 0.0),
             title=f"LPIPS, {of}",
             decimals=4,
+            bounds=(0.0, None),
         ),
         MetricInfo(
             f"{prefix}_random_feature_distance",
@@ -114,6 +115,7 @@ def _infos(prefix: str, of: str, what: str, ladder: str) -> tuple[MetricInfo, ..
             ends=(None, 0.0),
             title=f"Random-feature distance, {of}",
             decimals=4,
+            bounds=(0.0, None),
         ),
     )
 

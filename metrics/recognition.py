@@ -185,6 +185,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="collapse",
                 ends=(None, 0.0),
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "id_cos_target",
@@ -195,6 +196,7 @@ EVALUATORS = {
                 title="Similarity to target",
                 decimals=3,
                 ladder="blend",
+                bounds=(-1.0, 1.0),
             ),
             MetricInfo(
                 "id_cos_driver",
@@ -205,6 +207,7 @@ EVALUATORS = {
                 title="Similarity to driver",
                 decimals=3,
                 ladder="blend",
+                bounds=(-1.0, 1.0),
             ),
             MetricInfo(
                 "id_nearest",
@@ -226,6 +229,7 @@ EVALUATORS = {
                 title="Retrieval of target",
                 decimals=3,
                 ladder="blend",
+                bounds=(0.0, 1.0),
             ),
             MetricInfo(
                 "id_tar",
@@ -236,6 +240,7 @@ EVALUATORS = {
                 title="Verification (TAR)",
                 decimals=3,
                 ladder="blend",
+                bounds=(0.0, 1.0),
             ),
             MetricInfo(
                 "id_auc",
@@ -245,6 +250,7 @@ EVALUATORS = {
                 "the recogniser's own AUC on the real images: its validity",
                 title="Recogniser's own AUC",
                 decimals=4,
+                bounds=(0.0, 1.0),
             ),
         ),
         frozenset({"embedder"}),

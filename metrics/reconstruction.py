@@ -120,6 +120,7 @@ EVALUATORS = {
                 decimals=4,
                 ladder="rec_blur",
                 ends=(None, 0.0),
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "rec_l1_background",
@@ -131,6 +132,7 @@ EVALUATORS = {
                 decimals=4,
                 ladder="rec_blur",
                 ends=(None, 0.0),
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "rec_psnr",
@@ -141,6 +143,7 @@ EVALUATORS = {
                 title="Reconstruction PSNR",
                 decimals=2,
                 ladder="rec_blur",
+                bounds=(None, 100.0),
             ),
             MetricInfo(
                 "rec_psnr_linear",
@@ -151,6 +154,7 @@ EVALUATORS = {
                 title="Reconstruction PSNR, linear light",
                 decimals=2,
                 ladder="rec_blur",
+                bounds=(None, 100.0),
             ),
             MetricInfo(
                 "rec_ssim",
@@ -162,6 +166,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="rec_blur",
                 ends=(None, 1.0),
+                bounds=(None, 1.0),
             ),
             MetricInfo(
                 "rec_ms_ssim",
@@ -173,6 +178,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="rec_blur",
                 ends=(None, 1.0),
+                bounds=(None, 1.0),
             ),
         ),
     ),
@@ -188,6 +194,7 @@ EVALUATORS = {
                 title="Swap PSNR",
                 decimals=2,
                 ladder="blend",
+                bounds=(None, 100.0),
             ),
             MetricInfo(
                 "swap_ssim",
@@ -199,6 +206,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="blend",
                 ends=(None, 1.0),
+                bounds=(None, 1.0),
             ),
         ),
         frozenset({"truth"}),

@@ -180,6 +180,7 @@ def _infos() -> Iterator[MetricInfo]:
                 ladder=ladder,
                 title=f"{shown.capitalize()} R²{where}",
                 decimals=2,
+                bounds=(None, 1.0),
             )
             yield MetricInfo(
                 f"{prefix}{name}_gain",
@@ -199,6 +200,7 @@ def _infos() -> Iterator[MetricInfo]:
         "swaps in which the regressor finds a face at all",
         title="Faces found in swaps",
         decimals=3,
+        bounds=(0.0, 1.0),
     )
 
 

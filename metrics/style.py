@@ -6,7 +6,7 @@ that is not style-based) yields nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,10 @@ from torch import Tensor
 
 from metrics.case import PEOPLE, Case, Evaluator, as_values
 from metrics.info import MetricInfo
-from metrics.path import filtered, path_lengths
+from metrics.path import EPSILON, filtered, path_lengths, squared_l2
+from metrics.perceptual import random_feature_distance
+
+FEATURE_EPSILON = 1e-2  # of the way: what a step of 1e-4 changes is lost in the rounding of float32 features
 
 
 def share_of(found: Tensor, fine: Tensor, coarse: Tensor, floor: float = 1e-9) -> Tensor:
@@ -36,20 +39,37 @@ def colour(images: Tensor) -> Tensor:
 def _mapped_path(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     if case.mapped is None or case.decode_mapped is None or case.mu is None or case.decode is None:
         return
-    in_w, shares = [], []
+    features = case.perceptual or random_feature_distance
+    in_w, in_pixels, in_features = [], [], []
     for person in PEOPLE:
         z = case.mu[person].float()
         with torch.no_grad():
             w = case.mapped(z, person)
-        lengths = []
+        pixels, seen = [], []
         for decode, ends in ((case.decode_mapped, w), (case.decode, z)):
-            generator = torch.Generator().manual_seed(0)  # the same t for both spaces
-            found = path_lengths(partial(_painted, decode, person), ends, ends.roll(1, 0), generator=generator)
-            lengths.append(filtered(as_values(found / case.images[person][0].numel())))
-        in_w.append(lengths[0])
-        shares.append(np.nanmean(lengths[0]) / np.nanmean(lengths[1]))
+            pixels.append(_lengths(decode, person, ends, squared_l2, EPSILON) / case.images[person][0].numel())
+            seen.append(_lengths(decode, person, ends, features, FEATURE_EPSILON))
+        in_w.append(pixels[0])
+        in_pixels.append(np.nanmean(pixels[0]) / np.nanmean(pixels[1]))
+        in_features.append(np.nanmean(seen[0]) / np.nanmean(seen[1]))
     yield "ppl_w", np.concatenate(in_w)
-    yield "ppl_ratio", np.array(shares)
+    yield "ppl_ratio", np.array(in_pixels)
+    if case.perceptual is None:
+        case.note("ppl_feature_ratio", "in the features of a fixed random network: LPIPS's weights are not here")
+    yield "ppl_feature_ratio", np.array(in_features)
+
+
+def _lengths(
+    decode: Callable[[Tensor, str], Tensor],
+    person: str,
+    ends: Tensor,
+    distance: Callable[[Tensor, Tensor], Tensor],
+    epsilon: float,
+) -> np.ndarray:
+    """(M,) squared path lengths between neighbouring ends, at the same places t for every space and distance."""
+    generator = torch.Generator().manual_seed(0)
+    found = path_lengths(partial(_painted, decode, person), ends, ends.roll(1, 0), distance, epsilon, generator)
+    return filtered(as_values(found))
 
 
 def _painted(decode, person: str, code: Tensor) -> Tensor:
@@ -86,6 +106,7 @@ EVALUATORS = {
                 "perceptual path length (L2) in the mapped space w",
                 title="Path length in w",
                 decimals=4,
+                bounds=(0.0, None),
             ),
             MetricInfo(
                 "ppl_ratio",
@@ -93,8 +114,19 @@ EVALUATORS = {
                 "",
                 None,
                 "path length in w over path length in z, the same decoder and end points; under 1: w is less entangled",
-                title="Path length, w over z",
+                title="Path length in pixels, w over z",
                 decimals=3,
+                bounds=(0.0, None),
+            ),
+            MetricInfo(
+                "ppl_feature_ratio",
+                "lower",
+                "",
+                None,
+                "the same in perceptual distance: LPIPS where its weights are, else features of a fixed random network",
+                title="Perceptual path length, w over z",
+                decimals=3,
+                bounds=(0.0, None),
             ),
         ),
         frozenset({"model", "latent"}),

@@ -109,6 +109,7 @@ EVALUATORS = {
                 ladder="blend",
                 ends=(None, 1.0),
                 controls={**NO_SWAP, "frozen_expression": (NEVER, 0.5)},
+                bounds=(None, 1.0),
             ),
             MetricInfo(
                 "pixel_skill",
@@ -121,6 +122,7 @@ EVALUATORS = {
                 ladder="blend",
                 ends=(None, 1.0),
                 controls=NO_SWAP,
+                bounds=(None, 1.0),
             ),
             MetricInfo(
                 "expression_skill",
@@ -133,6 +135,7 @@ EVALUATORS = {
                 ladder="pose",
                 ends=(None, 1.0),
                 controls={"mean_face": (-0.01, 0.01), "frozen_expression": (NEVER, 0.5)},
+                bounds=(None, 1.0),
             ),
         ),
         frozenset({"truth", "regressor"}),

@@ -52,6 +52,16 @@ def test_path_length_in_w_of_a_linear_decoder_is_the_length_of_the_stretched_way
     assert np.allclose(found["ppl_ratio"], 4.0, rtol=2e-2)
 
 
+def test_the_perceptual_path_is_measured_by_the_perceptual_distance_of_the_case() -> None:
+    case, *_ = linear_case(2.0)
+    assert dict(EVALUATORS["mapped_path"].run(case))["ppl_feature_ratio"].shape == (2,)
+    assert "fixed random network" in case.notes["ppl_feature_ratio"]
+    other, *_ = linear_case(2.0)
+    other.perceptual = lambda x, y: (x - y).square().flatten(1).sum(1)  # a distance whose ratio is known
+    assert np.allclose(dict(EVALUATORS["mapped_path"].run(other))["ppl_feature_ratio"], 4.0, rtol=2e-2)
+    assert "ppl_feature_ratio" not in other.notes
+
+
 def test_mixing_reads_what_the_coarse_half_carries() -> None:
     """Landmarks follow the coarse code and colour the fine one, exactly."""
     code = {p: torch.rand(5, 2, generator=torch.Generator().manual_seed(k)) for k, p in enumerate(("src", "dst"))}
@@ -84,5 +94,5 @@ def test_only_style_based_swappers_are_asked(tmp_path) -> None:
     assert styled.modules is None
     with torch.no_grad():
         found = dict(EVALUATORS["mapped_path"].run(styled)) | dict(EVALUATORS["mixing"].run(styled))
-    assert set(found) == {"ppl_w", "ppl_ratio", "mix_structure", "mix_colour"}
+    assert set(found) == {"ppl_w", "ppl_ratio", "ppl_feature_ratio", "mix_structure", "mix_colour"}
     assert len(found["ppl_w"]) == 2 * styled.count and len(found["ppl_ratio"]) == 2

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness.ledger.facts import Facts, facts_of
 from harness.ledger.records import Ledger, Record
-from metrics.costs import COSTS, LOSS
+from metrics.costs import COSTS, DIVERGED, LOSS
 
 Array = NDArray[np.float64]
 Key = tuple[int, str]  # (seed, identity pair): one replicate
@@ -53,10 +53,14 @@ class Outcome:
 
     def mean(self, metric: str) -> float:
         """The trial's one number: a score's recorded mean, a cost, a training loss. NaN when undefined or invalid."""
+        if metric == DIVERGED and self.status in ("done", DIVERGED):
+            return float(self.status == DIVERGED)
         if metric in self.part("invalid"):
             return math.nan
         if metric.startswith(LOSS):
             return self._loss(metric.removeprefix(LOSS))
+        if metric == "loss_roughness":
+            return self._roughness()
         found = self._cost(metric) if metric in COSTS else (self.part("scores").get(metric) or {}).get("mean")
         return math.nan if found is None else float(found)
 
@@ -71,11 +75,21 @@ class Outcome:
         same = finite.size > 1 and math.isclose(finite.mean(), mean, rel_tol=1e-4, abs_tol=1e-7)
         return values if same else np.empty(0)
 
+    def _logged(self, name: str) -> list[float]:
+        """The finite logged values of a training loss, in order."""
+        logged = [row.get("total") if name == "total" else (row.get("loss") or {}).get(name) for row in self.history]
+        return [float(value) for value in logged if value is not None and math.isfinite(value)]
+
     def _loss(self, name: str) -> float:
         """The mean of the last tenth of the logged values; NaN when that loss was not logged."""
-        logged = [row.get("total") if name == "total" else (row.get("loss") or {}).get(name) for row in self.history]
-        known = [float(value) for value in logged if value is not None and math.isfinite(value)]
+        known = self._logged(name)
         return float(np.mean(known[-max(1, round(LOSS_TAIL * len(known))) :])) if known else math.nan
+
+    def _roughness(self) -> float:
+        """SD of the steps of the logarithm of the total loss over the second half, in percent; NaN below 8 values."""
+        known = np.array(self._logged("total"))
+        half = known[len(known) // 2 :]
+        return 100 * float(np.diff(np.log(half)).std(ddof=1)) if len(half) >= 8 and half.min() > 0 else math.nan
 
     def _cost(self, name: str) -> float | None:
         cost = self.part("cost")
@@ -127,13 +141,14 @@ class Variant:
 
     def replicates(self, metric: str) -> Replicates:
         """What the planned replicates have of a metric. Every statistic takes its values from here."""
-        means = {trial.key: trial.mean(metric) for trial in self.trials if trial.done}
+        settled = [trial for trial in self.trials if trial.done or (metric == trial.status == DIVERGED)]
+        means = {trial.key: trial.mean(metric) for trial in settled}
         known = {key: value for key, value in means.items() if math.isfinite(value)}
         return Replicates(
             known,
-            {key: self.done[key].images(metric) for key in known},
-            {t.key: "not run yet" if t.status == "missing" else t.status for t in self.trials if not t.done},
-            {t.key: str(t.part("invalid").get(metric, "")) for t in self.trials if t.done and t.key not in known},
+            {trial.key: trial.images(metric) for trial in settled if trial.key in known},
+            {t.key: "not run yet" if t.status == "missing" else t.status for t in self.trials if t.key not in means},
+            {t.key: str(t.part("invalid").get(metric, "")) for t in settled if t.key not in known},
         )
 
 
@@ -193,7 +208,8 @@ class Table:
         names: dict[str, None] = {}
         for trial in self.done:
             names |= dict.fromkeys(trial.part("scores"))
-        return [name for name in [*names, *COSTS] if any(math.isfinite(t.mean(name)) for t in self.done)]
+        known = [name for name in [*names, *COSTS] if any(math.isfinite(trial.mean(name)) for trial in self.done)]
+        return [name for name in known if name != DIVERGED]  # every trial's status says so already
 
 
 def load(folder: Path) -> Table:

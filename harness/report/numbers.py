@@ -41,8 +41,10 @@ class Numbers:
         key = (variant.label, metric)
         if key not in self._means:
             found = variant.replicates(metric)
-            interval = stats.estimate_of(found.means).interval()
-            self._means[key] = replace(interval, images=sum(max(1, values.size) for values in found.images.values()))
+            estimate = stats.estimate_of(found.means)
+            low, high = estimate.clipped(*self.table.facts(metric).range, 0.975)
+            images = sum(max(1, values.size) for values in found.images.values())
+            self._means[key] = replace(estimate.interval(), low=low, high=high, images=images)
         return self._means[key]
 
     def scored(self, variant: Variant, metric: str) -> bool:
