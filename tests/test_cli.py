@@ -105,6 +105,16 @@ def test_dry_run_json_has_a_schema_version_and_device_folder_and_jobs_leave_dige
     assert found[0] == found[1] == found[2]
 
 
+def test_first_pair_shows_other_people_with_the_same_seeds(run: Run) -> None:
+    found = {}
+    for first in (0, 1000):
+        _, out, _ = run("run", "tiny", "--dry-run", "--json", "--device", "cpu", "--first-pair", str(first))
+        found[first] = json.loads(out)["trials"]
+    assert [(t["seed"], t["pair"]) for t in found[1000]] == [(0, "p1000"), (0, "p1000"), (1, "p1001"), (1, "p1001")]
+    assert [t["seed"] for t in found[0]] == [t["seed"] for t in found[1000]]
+    assert not {t["digest"] for t in found[0]} & {t["digest"] for t in found[1000]}
+
+
 def test_a_run_writes_the_plan_executes_reports_and_ends_with_the_page(
     run: Run, executor: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -282,6 +292,16 @@ def test_data_is_made_checked_and_shown(run: Run, tmp_path: Path) -> None:
     assert code == 1
     assert [row["file"] for row in json.loads(out)["bad"]] == ["src/00000.exr"]
     assert "1 files are not usable" in err
+
+
+def test_data_is_made_of_a_numbered_pair_as_loosely_as_asked(run: Run, tmp_path: Path) -> None:
+    small = ("--frames", "2", "--eval-frames", "2", "--size", "16")
+    assert run("data", "make", "faces", "--pair", "7", "--variation", "free", *small)[0] == 0
+    made = json.loads((tmp_path / "faces" / "manifest.json").read_text())["spec"]
+    assert (made["pair"], made["loose"]["roll"]) == (7, 15.0)
+    code, _, err = run("data", "make", "others", "--pair", "twins", *small)
+    assert code == 2 and "neither near, mid or far nor the number of a random pair" in " ".join(err.split())
+    assert not (tmp_path / "others").exists()
 
 
 def test_completion_offers_suite_and_trial_names(run: Run, executor: dict[str, Any]) -> None:
