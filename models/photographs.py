@@ -51,6 +51,8 @@ class FaceNet(nn.Module):
     the file's. Raises MissingWeights, BadWeights.
     """
 
+    template_crop = 1.2  # about the crop factor of what it was trained on
+
     def __init__(self, name: Literal["vggface2", "casia"] = "vggface2") -> None:
         super().__init__()
         self.name = f"facenet-{name}"

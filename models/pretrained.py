@@ -1,6 +1,7 @@
 """Files of other people's weights: which they are, where they lie, and how one is opened.
 
-None is shipped and none is fetched: a user puts each in its place (`harness weights add FILE`). Loading is strict: the
+None is shipped, and none is fetched unless it is asked for (`harness weights get NAME --yes`); a user may put each in
+its place (`harness weights add FILE`). Loading is strict: the
 published hash, every key and every shape. torchvision writes the first digits of a file's SHA-256 into its name.
 """
 
@@ -21,6 +22,11 @@ from torch import Tensor
 HUB, PLAIN = "hub/checkpoints", "checkpoints"  # torchvision's folder under TORCH_HOME, and facenet-pytorch's
 TORCHVISION = "torchvision (its pretrained ImageNet models)"
 FACENET = "facenet-pytorch (the files of its release 2.2.9 on GitHub)"
+OWN = "your own: no publisher's address is known here"
+SITES = {  # where the publishers keep their files
+    TORCHVISION: "https://download.pytorch.org/models",
+    FACENET: "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9",
+}
 
 
 class BadWeights(RuntimeError):
@@ -48,6 +54,11 @@ class Pretrained:
     purpose: str
 
     @property
+    def address(self) -> str | None:
+        """Where its publisher keeps it; None for a file of the user's own."""
+        return f"{SITES[self.origin]}/{self.file}" if self.origin in SITES else None
+
+    @property
     def path(self) -> Path:
         """Where it is looked for, under the TORCH_HOME of this moment."""
         return torch_home() / self.folder / self.file
@@ -68,6 +79,7 @@ class Pretrained:
             f"Get {self.file} of {self.origin} (about {self.mib} MiB, {self.hash_text}), then: harness weights add "
             f"{self.file}; `harness weights` lists them all"
         )
+        how = f"`harness weights get {self.name} --yes` fetches it. Or: {how}" if self.prefix and self.address else how
         return MissingWeights(self.file, self.path.parent, how)
 
 
@@ -83,6 +95,8 @@ FILES: dict[str, Pretrained] = {
         Pretrained(
             "casia", "20180408-102900-casia-webface.pt", PLAIN, FACENET, 111, None, "identity in photographs (CASIA)"
         ),
+        Pretrained("arcface", "arcface.safetensors", PLAIN, OWN, 170, None, "identity in photographs (IResNet)"),
+        Pretrained("arcface_onnx", "arcface.onnx", PLAIN, OWN, 170, None, "identity in photographs (ONNX)"),
     )
 }
 

@@ -70,7 +70,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, *options: str) -> list[Any]:
 def test_an_empty_folder_lists_every_file_with_place_and_hash(home: Path, call: Any) -> None:
     code, out, _ = call("weights", "--json")
     rows = {row["name"]: row for row in json.loads(out)["weights"]}
-    assert code == 0 and set(rows) == {"vgg", "alex", "squeeze", "vggface2", "casia"}
+    assert code == 0 and set(rows) == {"vgg", "alex", "squeeze", "vggface2", "casia", "arcface", "arcface_onnx"}
     assert {row["state"] for row in rows.values()} == {"missing"}
     assert rows["vgg"]["file"] == "vgg16-397923af.pth" and "397923af" in rows["vgg"]["hash"]
     assert rows["vgg"]["folder"] == str(home / "hub" / "checkpoints")

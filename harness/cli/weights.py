@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 weights_app = typer.Typer(
-    help="Pretrained files of others (LPIPS trunks, face embedders): list them, add one.", rich_markup_mode=None
+    help="Pretrained files of others (LPIPS trunks, face embedders): list, add or get one.", rich_markup_mode=None
 )
 
 
@@ -42,7 +42,7 @@ def list_(
         print(f"{row['name']}: {row['state']}")
         for key in ("for", "file", "folder", "size", "hash", "from"):
             print(f"  {key:<8}{terminal.cell(row[key])}")
-    terminal.say("nothing is fetched: get a file yourself, then `harness weights add FILE`")
+    terminal.say("nothing is fetched by itself: `harness weights get NAME --yes`, or `harness weights add FILE`")
 
 
 @weights_app.command()
@@ -54,4 +54,29 @@ def add(
     from harness.score import weights
 
     path, digest = weights.add(file, name)
+    print(f"{path}\nSHA-256 {digest}")
+
+
+@weights_app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="Which one, as `harness weights` lists them.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do fetch it.")] = False,
+    sha256: Annotated[
+        str | None, typer.Option("--sha256", metavar="HEX", help="The hash that it must have, where none is published.")
+    ] = None,
+) -> None:
+    """Fetch a file from its publisher, check its hash and put it in its place; anything else is refused."""
+    from harness.cli.bar import bar
+    from harness.score import fetch
+
+    known, expected = fetch.checked(name, sha256)
+    if not yes:
+        from harness.errors import UsageError
+
+        raise UsageError(
+            f"this would fetch {known.address} (about {known.mib} MiB, SHA-256 {expected[:16]}...) into "
+            f"{known.path.parent}. Add --yes"
+        )
+    with bar() as progress:
+        path, digest = fetch.get(name, sha256, progress)
     print(f"{path}\nSHA-256 {digest}")

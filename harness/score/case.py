@@ -21,6 +21,7 @@ from harness.data.faces import (
     sample_identities,
     sample_poses,
 )
+from harness.data.imported import crop_factor
 from harness.data.store import FaceStore
 from harness.score import recognisers, weights
 from harness.score.pictures import evaluation_images, outputs
@@ -51,13 +52,27 @@ def reference_case(spec: Spec, store: FaceStore, device: torch.device, features:
         pose_names=factors if truth else (),
         identity={p: torch.as_tensor(x) for p, x in store.identity.items()} if store.identity else None,
         regressor=recognisers.regressor(device) if store.synthetic else weights.face_finder(device),
-        embedder=recognisers.embedder(device, "judge") if store.synthetic else weights.face_embedder(device),
+        embedder=recognisers.embedder(device, "judge") if store.synthetic else _recogniser(store, device),
         perceptual=weights.perceptual(device),
         distractors=(lambda: distractors(size, loose).to(device)) if store.synthetic else None,
         crowd=(lambda: crowd(size, loose)) if store.synthetic else None,
         render=_renderer(store, size, device) if truth else None,
         fixed={} if features is None else features,
     )
+
+
+def _recogniser(store: FaceStore, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    """The recogniser of photographs, shown as much around the face as it was trained on where the import says it."""
+    net, factor = weights.face_embedder(device), crop_factor(store.folder)
+    if net is None or factor is None or factor <= net.template_crop:
+        return net
+
+    def read(images: Tensor) -> Tensor:
+        side = images.shape[-1]
+        edge = round(side * (1 - net.template_crop / factor) / 2)
+        return net(images[..., edge : side - edge, edge : side - edge])
+
+    return read
 
 
 def _renderer(store: FaceStore, size: int, device: torch.device) -> Callable[[str, Tensor], Tensor]:

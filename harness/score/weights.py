@@ -16,10 +16,11 @@ from harness import registry
 from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.files import write_atomic
 from harness.spec import Spec
-from models import lpips, photographs, pretrained
+from models import arcface, lpips, photographs, pretrained
 from models.pretrained import FILES, BadWeights, Pretrained
 from models.step import trait
 
+RECOGNISERS = ("arcface", "arcface_onnx", *photographs.CLASSES)  # of photographs; the first that is here is taken
 SCORING_TRUNK: lpips.Net = "alex"  # one only, so that a metric's name says what it is; the authors' own for measuring
 
 
@@ -62,7 +63,7 @@ def add(file: Path, name: str | None = None) -> tuple[Path, str]:
         digest = pretrained.sha256(file)
         if not digest.startswith(known.prefix or ""):
             raise BadWeights(f"{file}: its SHA-256 is {digest}, expected {known.prefix}...: damaged, or another file")
-        pretrained.read(file, _shapes(known.name))
+        _open(known.name, file)
         _copy(file, known.path, digest)
     except BadWeights as error:
         raise EnvironmentProblem(f"{error}. Get it again from {known.origin}") from None
@@ -73,6 +74,7 @@ def add(file: Path, name: str | None = None) -> tuple[Path, str]:
 
 
 def _which(file: Path, name: str | None) -> Pretrained:
+    name = "arcface_onnx" if name == "arcface" and file.suffix == ".onnx" else name
     by_file = {known.file: known for known in FILES.values()} | FILES
     wanted = name or file.name
     if wanted not in by_file:
@@ -81,8 +83,12 @@ def _which(file: Path, name: str | None) -> Pretrained:
     return by_file[wanted]
 
 
-def _shapes(name: Any) -> dict[str, tuple[int, ...]]:
-    return lpips.shapes(name) if name in lpips.TAPS else photographs.shapes(name)
+def _open(name: Any, file: Path) -> None:
+    """Look at everything in a file. Raises BadWeights."""
+    if name.startswith("arcface"):
+        arcface.load(file)
+    else:
+        pretrained.read(file, lpips.shapes(name) if name in lpips.TAPS else photographs.shapes(name))
 
 
 def _copy(file: Path, place: Path, digest: str) -> None:
@@ -127,11 +133,14 @@ def preflight(specs: Iterable[Spec]) -> None:
 
 def scoring_state(synthetic: bool) -> str:
     """Which weights would take part in scoring; part of the score digest, so that a new file outdates old scores."""
-    return "".join(f"+{name}" for name in (SCORING_TRUNK, *_face_names(synthetic)) if pretrained.present(name))
+    found = [name for name in (SCORING_TRUNK, *_face_names(synthetic)) if pretrained.present(name)]
+    # Which network a file of the user's own is, only its content says.
+    own = {name: pretrained.sha256(FILES[name].path)[:16] for name in found if name.startswith("arcface")}
+    return "".join(f"+{name}{own.get(name, '')}" for name in found)
 
 
 def _face_names(synthetic: bool) -> list[str]:
-    return [] if synthetic else list(photographs.CLASSES)
+    return [] if synthetic else list(RECOGNISERS)
 
 
 @functools.cache
@@ -141,15 +150,25 @@ def perceptual(device: torch.device) -> lpips.LPIPS | None:
 
 
 @functools.cache
-def face_embedder(device: torch.device) -> photographs.FaceNet | None:
-    """The identity embedder for photographs, VGGFace2's, else CASIA's, else None. EnvironmentProblem when damaged."""
-    name: Any = next((name for name in photographs.CLASSES if pretrained.present(name)), None)
-    return _ready(lambda: photographs.FaceNet(name).to(device)) if name else None
+def face_embedder(device: torch.device) -> Any:
+    """The identity embedder for photographs, the first of RECOGNISERS that is here; None without any.
+
+    EnvironmentProblem when it is damaged.
+    """
+    name: Any = next((name for name in RECOGNISERS if pretrained.present(name)), None)
+    if name is None:
+        return None
+    if not name.startswith("arcface"):
+        return _ready(lambda: photographs.FaceNet(name).to(device))
+    _ready(functools.partial(pretrained.verify, name))
+    net = _ready(lambda: arcface.load(FILES[name].path))
+    return net.to(device) if isinstance(net, torch.nn.Module) else net
 
 
 def face_advice() -> str:
     """What would bring a recogniser of photographs: the file, its hash and its place."""
-    return pretrained.FILES["vggface2"].missing().how
+    known = pretrained.FILES["vggface2"]
+    return f"One file unlocks it: {known.file}, into {known.path.parent}. {known.missing().how}"
 
 
 @functools.cache

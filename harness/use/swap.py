@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.data.imported import import_settings
 from harness.files import hash_of
 from harness.ledger.records import Record
 from harness.photos import align, light
 from harness.photos.judge import Embed, Judge, LeftOut
-from harness.photos.manifest import read as read_manifest
 from harness.photos.picture import Picture
 from harness.photos.settings import Settings
 from harness.use.model import TrainedSwapper
@@ -52,11 +52,7 @@ def trained_on(record: Record) -> dict[str, Any]:
     folder = str(record.data.get("source") or "builtin")
     if folder == "builtin":
         return {"crop": Settings().crop, "background": "black", "align": "mtcnn"}
-    for person in ("src", "dst"):
-        settings, _ = read_manifest(Path(folder) / "import" / f"{person}.jsonl")
-        if settings:
-            return settings
-    return {}
+    return import_settings(Path(folder))
 
 
 class Swapping:
