@@ -178,6 +178,8 @@ def run(
         show_plan(loaded, chosen, estimates, looks, ledger.folder, choose_jobs(jobs, place, len(todo)), json)
         return
     weights.preflight(trial.spec for trial in todo)
+    for line in weights.locked(trial.spec for trial in todo):
+        terminal.say(line)
     command = shlex.join(["harness", *sys.argv[1:]])
     settings = {setting.dotted: setting.value for setting in overrides}
 

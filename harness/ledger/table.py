@@ -175,6 +175,11 @@ class Table:
         return facts_of(metric, self.recorded)
 
     @property
+    def truth(self) -> bool:
+        """Whether exact swaps were known to any finished trial; of photographs they are not."""
+        return not self.done or any(trial.part("data").get("truth", True) for trial in self.done)
+
+    @property
     def suite(self) -> str:
         return str(self.plan.get("suite") or self.folder.name)
 
@@ -202,6 +207,11 @@ class Table:
         kept = set(self.seeds[:replicates])
         variants = [replace(v, trials=tuple(t for t in v.trials if t.seed in kept)) for v in self.variants]
         return replace(self, variants=tuple(variants))
+
+    @property
+    def undefined(self) -> dict[str, str]:
+        """{metric: why it is no number} of any finished trial."""
+        return {name: str(why) for trial in self.done for name, why in trial.part("invalid").items()}
 
     def metrics(self) -> list[str]:
         """Names of all valid scores of any done trial, in the order of their first appearance, then the costs."""

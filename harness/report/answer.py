@@ -23,7 +23,9 @@ def answer(numbers: Numbers) -> list[str]:
     first, last = _ends(table, numbers, metric)
     sentences: list[str] = []
     why = {str(t.part("invalid")["identity_transfer"]) for t in table.done if "identity_transfer" in t.part("invalid")}
-    if not metric.startswith(("swap_score", "identity", "id_")):
+    if not table.truth:
+        sentences += _of_photographs(table)
+    elif not metric.startswith(("swap_score", "identity", "id_")):
         reason = f" ({'; '.join(sorted(why))})" if why else ""
         sentences.append(
             f"Identity transfer is no number here{reason}, so what follows does not say whether swaps work."
@@ -43,6 +45,16 @@ def answer(numbers: Numbers) -> list[str]:
         reason = result.reason.split(";")[0]
         sentences.append(f"Shape of {numbers.table.facts(name).words} over cells: {result.verdict} ({reason}).")
     return sentences
+
+
+def _of_photographs(table: Table) -> list[str]:
+    """What can be known of own pictures, and what would unlock more."""
+    found = ["On pictures of your own no exact swap exists, so identity transfer has no number here."]
+    locked = {str(t.part("invalid").get("id_cos_target", "")) for t in table.done} - {""}
+    if locked:
+        found[0] += f" Whom a swap shows is not scored either: {'; '.join(sorted(locked))}."
+    found.append("What can be known without a truth stands first in the table.")
+    return found
 
 
 def along_cells(table: Table) -> list[Variant]:

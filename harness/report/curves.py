@@ -55,6 +55,11 @@ def training(numbers: Numbers, key: str, title: str, replicates: bool = True) ->
         )
 
 
+def has_curve(numbers: Numbers, key: str) -> bool:
+    """Whether any trial logged a history column more than once, so that there is a line to draw."""
+    return any(len(_curve(t.history, key)[0]) > 1 for v in numbers.table.variants for t in v.done.values())
+
+
 def at(row: Mapping[str, Any], key: str) -> Any:
     """A history entry's value: of a column, or of a loss term whose own name may hold dots ("loss.a.accuracy")."""
     outer, _, inner = key.partition(".")

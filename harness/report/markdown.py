@@ -7,7 +7,7 @@ import re
 from harness.report import tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
 from harness.report.numbers import Numbers
-from harness.report.page import METHOD, SIGNS, is_synthetic, scale
+from harness.report.page import SIGNS, is_synthetic, method, scale
 from harness.report.validity import validity
 
 
@@ -54,7 +54,7 @@ def markdown(numbers: Numbers) -> str:
     references = tables.references(numbers)
     if references.rows:
         lines += _table(references)
-    lines += [METHOD, ""]
+    lines += [method(numbers), ""]
     found = fit_transition(numbers)
     if found is not None:
         metric, fit = found
@@ -73,6 +73,9 @@ def markdown(numbers: Numbers) -> str:
     if configuration.rows:
         lines += _folded("What differs from the baseline", _table(configuration))
     lines += _folded("All metrics", _table(tables.all_metrics(numbers)))
+    undefined = tables.undefined(table)
+    if undefined.rows:
+        lines += _folded(f"Undefined here: {len(undefined.rows)} metrics", _table(undefined))
     lines += _folded("All trials", _table(tables.trials(table)))
     lines += _folded("Environment", _table(tables.environment(table)))
     lines += ["## Do it again", "", *(f"    {line}" for line in str(table.plan.get("command") or "").splitlines()), ""]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.claims import stats
-from harness.claims.headlines import HEADLINES
+from harness.claims.headlines import HEADLINES, WITHOUT_TRUTH
 from harness.claims.stats import Interval, SignFlip
 from harness.ledger.table import Key, Table, Variant
 
@@ -82,7 +82,8 @@ class Numbers:
         """Metrics of the decision table: those that the plan names, then the usual ones, as far as they exist."""
         have = set(self.table.metrics())
         invalid = {name for trial in self.table.done for name in trial.part("invalid")}
-        wanted = [*HEADLINES[:4], *(self.table.plan.get("metrics") or []), *HEADLINES[4:]]
+        planned = self.table.plan.get("metrics") or []
+        wanted = [*HEADLINES[:4], *planned, *HEADLINES[4:]] if self.table.truth else [*WITHOUT_TRUTH, *planned]
         usable = [name for name in dict.fromkeys(wanted) if name in have or name in invalid]
         return [name for name in usable if any(self.scored(v, name) for v in self.table.variants)][:most]
 

@@ -30,9 +30,9 @@ CURVES = {"rec_error": "Reconstruction error on fixed faces"}
 METHOD = (
     "Intervals are 95 %: Student's t over pairs of people. Δ is the paired difference to the baseline on the same "
     "pairs; ▲ better, ▼ worse and ≈ unclear tell whether its interval leaves zero out. "
-    "Intervals are not corrected for looking at several metrics. ◆ Pareto: no other variant has both a higher mean "
-    "identity transfer and a lower mean expression error."
+    "Intervals are not corrected for looking at several metrics."
 )
+PARETO = " ◆ Pareto: no other variant has both a higher mean identity transfer and a lower mean expression error."
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ def policy(css: str, js: str) -> str:
     )
 
 
+def method(numbers: Numbers) -> str:
+    """How the decision table is to be read."""
+    return METHOD + (PARETO if "identity_transfer" in numbers.headlines() else "")
+
+
 def scale(plan: Any) -> dict[str, str]:
     """Name of the scale, what it stands for, and why it was taken."""
     name = str(plan.get("scale") or "unknown scale")
@@ -100,7 +105,7 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "cells": by_cells(table),
         "decision": tables.decision(numbers),
         "references": tables.references(numbers),
-        "method": METHOD,
+        "method": method(numbers),
         "gallery": gallery,
         "columns": pictures.COLUMNS,
         "meaning": pictures.MEANING if any(t.part("data").get("truth") for t in table.done) else "",
@@ -112,6 +117,7 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "lattice": tables.lattice(numbers),
         "configuration": tables.configuration(table),
         "everything": tables.all_metrics(numbers),
+        "undefined": tables.undefined(table),
         "trials": tables.trials(table),
         "environment": tables.environment(table),
         "command": table.plan.get("command") or "",
@@ -165,7 +171,7 @@ def _sections(numbers: Numbers) -> list[Section]:
         plots = [Plot(Markup(figures.factors(numbers, FACTORS, names)), caption)]
         sections.append(Section("Leakage by factor", "", plots))
     columns = [("total", "Training loss"), ("swap_error", "Swap error during training")]
-    seen = [c for c in columns if any(row.get(c[0]) is not None for t in numbers.table.done for row in t.history)]
+    seen = [column for column in columns if curves.has_curve(numbers, column[0])]
     if seen:
         caption = "Thin lines are replicates, marked lines their mean."
         plots = [Plot(Markup(curves.training(numbers, key, title)), caption) for key, title in seen]
@@ -186,5 +192,6 @@ def _curves(numbers: Numbers) -> list[Plot]:
     found: dict[str, None] = {}
     for trial in numbers.table.done:
         found |= curves.columns(trial.history)
-    plots = (curves.training(numbers, key, CURVES.get(key, key), replicates=False) for key in found)
+    drawn = (key for key in found if curves.has_curve(numbers, key))
+    plots = (curves.training(numbers, key, CURVES.get(key, key), replicates=False) for key in drawn)
     return [Plot(Markup(svg), "") for svg in plots]

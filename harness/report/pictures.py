@@ -74,7 +74,12 @@ def gallery(table: Table) -> Gallery:
         ("worst.png", "Worst case of each variant, by swap error"),
     ]
     spectra = tuple(
-        _picture(path, t, "power spectrum of the swap residual, level-marked", 288)
+        _picture(
+            path,
+            t,
+            f"power spectrum of the {'swap residual' if t.part('data').get('truth') else 'swaps'}, level-marked",
+            288,
+        )
         for t in trials
         if (path := t.pictures.get("spectrum.png"))
     )

@@ -179,6 +179,12 @@ def all_metrics(numbers: Numbers) -> Grid:
     return Grid(["metric", "unit", *(variant.label for variant in numbers.table.variants)], rows)
 
 
+def undefined(table: Table) -> Grid:
+    """Every metric that is no number here, and why."""
+    rows = [[table.facts(name).title, why] for name, why in table.undefined.items()]
+    return Grid(["metric", "why it is undefined here"], sorted(rows, key=lambda row: (row[1], row[0])))
+
+
 def configuration(table: Table) -> Grid:
     """Settings in which a variant differs from the baseline; the replicate's own seed and pair are left out."""
     specs = {}

@@ -76,18 +76,23 @@ def _replicates(table: Table) -> Check:
 
 
 def _invalid(table: Table) -> Check:
-    """Metrics that are no numbers here, gathered by their reason."""
-    invalid = {name: str(why) for trial in table.done for name, why in trial.part("invalid").items()}
-    if not invalid:
-        return Check("Invalid metrics", "none", "good")
+    """Metrics that are no numbers here, gathered by their reason; all of them are listed under the details."""
     grouped: dict[str, list[str]] = {}
-    for name, why in sorted(invalid.items()):
-        grouped.setdefault(why, []).append(table.facts(name).title)
+    for name, why in sorted(table.undefined.items()):
+        grouped.setdefault(why if table.truth else _short(why), []).append(table.facts(name).title)
+    if not grouped:
+        return Check("Invalid metrics", "none", "good")
     parts = [
         f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {why}"
-        for why, names in grouped.items()
+        for why, names in sorted(grouped.items(), key=lambda item: -len(item[1]))
     ]
-    return Check("Invalid metrics", str(len(invalid)), "note", "; ".join(parts))
+    return Check("Invalid metrics", str(sum(map(len, grouped.values()))), "note", "; ".join(parts))
+
+
+def _short(why: str) -> str:
+    """A reason without the part that is the same for all photographs."""
+    truth = any(word in why for word in ("truth", "renderer", "built-in faces"))
+    return "an exact truth is needed" if truth else why.partition(". ")[0]
 
 
 def _equal(name: str, values: list[Any], unit: str) -> Check:

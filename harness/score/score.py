@@ -23,7 +23,7 @@ from harness import registry
 from harness.data.store import FaceStore
 from harness.files import kept_json, write_hashed_json
 from harness.options import build_model
-from harness.score import features
+from harness.score import features, weights
 from harness.score.case import build_case
 from harness.score.pictures import save_png, strip
 from harness.spec import Spec
@@ -91,6 +91,13 @@ def score(
     return done
 
 
+def _lacking(missing: tuple[str, ...]) -> str:
+    """Why an evaluator cannot run. Only photographs can be without a recogniser: a file unlocks it."""
+    if missing == ("embedder",):
+        return f"no recogniser of photographs is here. {weights.face_advice()}"
+    return f"needs {', '.join(missing)}"
+
+
 def failing(
     case: Case, evaluators: dict[str, Any], path: Path | None = None, report: Report = lambda **_: None
 ) -> dict[str, str]:
@@ -117,7 +124,7 @@ def run(
         report(part=f"{group}{of}")
         missing = evaluator.missing(case)
         if missing:
-            invalid.update({info.name: f"needs {', '.join(missing)}" for info in evaluator.infos})
+            invalid.update({info.name: _lacking(missing) for info in evaluator.infos})
             continue
         for name, values in evaluator.run(case):
             found[name] = np.asarray(values, dtype=np.float64)
@@ -194,7 +201,8 @@ def _references(
 def _pictures(case: Case, done: Scores, folder: Path) -> None:
     """The same fixed faces for every variant, the median and worst swap of this one, and the spectrum of its error."""
     n = min(len(case.images[p]) for p in PEOPLE)
-    chosen = {f"fixed-{k}": round(k * (n - 1) / FIXED_FACES) for k in range(FIXED_FACES)}
+    places = dict.fromkeys(round(k * (n - 1) / FIXED_FACES) for k in range(FIXED_FACES))  # of few, each once
+    chosen = {f"fixed-{k}": place for k, place in enumerate(places)}
     if done.values.get("swap_error"):
         errors = np.array(done.values["swap_error"], dtype=float).reshape(2, -1).mean(axis=0)
         order = np.argsort(errors)

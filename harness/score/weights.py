@@ -131,6 +131,14 @@ def preflight(specs: Iterable[Spec]) -> None:
         _ready(functools.partial(pretrained.verify, name))
 
 
+def locked(specs: Iterable[Spec]) -> list[str]:
+    """What the scores of these trials will lack for want of a file, in sentences for whoever starts them."""
+    photographs = any(spec.data.source != "builtin" for spec in specs)
+    if not photographs or any(pretrained.present(name) for name in RECOGNISERS):
+        return []
+    return [f"whom a swap shows will not be scored: no recogniser of photographs is here. {face_advice()}"]
+
+
 def scoring_state(synthetic: bool) -> str:
     """Which weights would take part in scoring; part of the score digest, so that a new file outdates old scores."""
     found = [name for name in (SCORING_TRUNK, *_face_names(synthetic)) if pretrained.present(name)]

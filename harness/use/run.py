@@ -18,6 +18,7 @@ from harness.photos.ready import ready
 from harness.score import weights
 from harness.suite import suite as suites
 from harness.suite.settings import from_options
+from harness.terminal import say
 from harness.trials.plan import plan_of
 from harness.trials.trial import in_order, matching, trials
 from harness.use.results import Results
@@ -58,6 +59,8 @@ def run(
     planned = trials(loaded, chosen, given, seeds=seeds, device=choose_device(device), folder_of=folder_of)
     todo = matching(in_order(planned, loaded), only)
     weights.preflight(trial.spec for trial in todo)
+    for line in weights.locked(trial.spec for trial in todo):
+        say(line)
     ledger = Ledger(inside(root, loaded.name))
     named = {setting.dotted: setting.value for setting in given}
     ledger.write_plan(plan_of(loaded, chosen, reason, planned, f"harness.run({str(suite)!r})", named))
