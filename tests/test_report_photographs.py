@@ -55,7 +55,7 @@ def test_the_first_sentence_says_which_file_would_unlock_identity(folder: Path) 
 def test_what_can_be_known_without_a_truth_comes_first(folder: Path) -> None:
     assert Numbers(load(folder)).headlines()[:3] == ["cycle_error", "landmark_error", "yaw_error"]
     with_truth = fake_ledger.write_ledger(folder.parent / "built-in", grids=(3, 5), tile=8)
-    assert Numbers(load(with_truth)).headlines()[0] == "identity_transfer"
+    assert Numbers(load(with_truth)).headlines()[0] == "swap_score"
 
 
 def test_the_page_speaks_of_no_truth_and_draws_no_empty_plot(folder: Path) -> None:
