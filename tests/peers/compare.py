@@ -5,7 +5,7 @@
     python -m tests.peers.compare --time-to 600          in which time ours gets as good as the plain loop in 600 steps
     python -m tests.peers.compare --threads 2 --json out.json
 
-The suite is `bottleneck` at quick scale, 3x3 cells, far pair: 64 px, 8 + 8 images a step. Speed and quality compare the
+The suite is `bottleneck` at quick scale, 3x3 cells: 64 px, 8 + 8 images a step. Speed and quality compare the
 same mathematics, so ours trains by Adam there as the plain loop does; --time-to lets it train as the suite does. The
 plain loader works in the process itself (--workers 0): a worker would go on decoding in the background while our arm
 is timed.
