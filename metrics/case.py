@@ -15,7 +15,7 @@ from metrics.info import MetricInfo
 PEOPLE = ("src", "dst")
 DIRECTIONS = ("src->dst", "dst->src")  # driver -> target; two-direction values come in this order
 LOST = 0.1  # share of undefined values from which on their mean is undefined
-NEEDS = frozenset({"truth", "latent", "model", "regressor", "embedder", "renderer"})
+NEEDS = frozenset({"truth", "latent", "model", "regressor", "embedder", "renderer", "regions"})
 
 T = TypeVar("T")
 
@@ -79,6 +79,8 @@ class Case:
     crowd: Callable[[], tuple[Tensor, Tensor]] | None = None
     # (person, pose (B, P)) -> the true display pictures (B, 3, H, W) of that person in any pose
     render: Callable[[str, Tensor], Tensor] | None = None
+    # person -> {region: (M, H, W)}: which share of a pixel shows glasses, hair ..., in that person's true pictures
+    regions: Callable[[str], Mapping[str, Tensor]] | None = None
     modules: Mapping[str, torch.nn.Module] | None = None  # decoders by person, for weight attribution
     # Style-based decoders only: (z, person) -> w (M, W); (w, person) -> display images; (z_coarse, z_fine, person,
     # depth) -> display images whose first `depth` of `style_layers` layers are styled by z_coarse.
@@ -125,6 +127,7 @@ class Case:
             "regressor": self.regressor is not None,
             "embedder": self.embedder is not None,
             "renderer": self.render is not None,
+            "regions": self.matched and self.regions is not None,
         }
         return bool(held[need])
 

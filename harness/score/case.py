@@ -14,6 +14,7 @@ from harness.data.faces import (
     FREE,
     LANDMARKS,
     POSE,
+    REGIONS,
     Looseness,
     identity_split,
     pose_range,
@@ -57,6 +58,7 @@ def reference_case(spec: Spec, store: FaceStore, device: torch.device, features:
         distractors=(lambda: distractors(size, loose).to(device)) if store.synthetic else None,
         crowd=(lambda: crowd(size, loose)) if store.synthetic else None,
         render=_renderer(store, size, device) if truth else None,
+        regions=_regions(store, size, device) if truth else None,
         fixed={} if features is None else features,
     )
 
@@ -84,6 +86,17 @@ def _renderer(store: FaceStore, size: int, device: torch.device) -> Callable[[st
         return to_display(shown.rgba[:, :3], "srgb").to(device)
 
     return pictures
+
+
+def _regions(store: FaceStore, size: int, device: torch.device) -> Callable[[str], dict[str, Tensor]]:
+    """person -> {region: (M, size, size)} of the evaluation pictures: which share of a pixel shows it."""
+    people, poses = (store.identity or {}), torch.as_tensor(store.eval_pose)
+
+    def shares(person: str) -> dict[str, Tensor]:
+        shown = render(torch.as_tensor(people[person]).expand(len(poses), -1), poses, size).regions
+        return dict(zip(REGIONS, shown.to(device).unbind(1), strict=True))
+
+    return shares
 
 
 def build_case(

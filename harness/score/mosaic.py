@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, normalize
 
-from harness.data.encoding import to_display, to_linear
 from harness.data.faces import ALIGNED, Looseness, identity_split, sample_identities, sample_poses
 from harness.data.streams import generator
 from harness.score import recognisers
 from harness.score.recogniser_data import Pool, render_pool
+from metrics.mosaic import mosaic
 
 CELLS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 32, 64)
 
@@ -34,12 +34,6 @@ class Row:
     cells: int
     seen: tuple[float, float, float]
     known: tuple[float, float, float]
-
-
-def mosaic(images: Tensor, cells: int) -> Tensor:
-    """Pictures (N, 3, H, W) in sRGB [0, 1] as cells x cells squares, each its mean in linear light; the same shape."""
-    coarse = adaptive_avg_pool2d(to_linear(images, "srgb"), cells)
-    return to_display(interpolate(coarse, images.shape[2:], mode="nearest"))
 
 
 def measure(
