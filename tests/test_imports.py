@@ -79,6 +79,7 @@ MAY = {  # a room, and what it may import besides itself; the rooms of a floor s
     "ledger": f"{GROUND} registry metrics",
     "trials": f"{NAMES} spec compute source suite data score ledger models",
     "use": f"{NAMES} spec compute suite data train score ledger trials photos execute report models",
+    "calibrate": f"{GROUND} ledger",
     "claims": f"{GROUND} registry ledger metrics",
     "execute": f"{NAMES} trials data train score ledger",
     "rounds": "trials ledger claims",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.calibrate import calibrate
 from harness.cli.data import PairOption, Variation, VariationOption, people_of
 from harness.cli.options import RESULTS, Json, Results
 from harness.errors import CheckFailed
@@ -21,6 +22,7 @@ metrics_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+metrics_app.command()(calibrate)
 HEADS = ("oracle", "copy", "mean_face")
 SHOWN = ("identity_transfer", "off_axis", "yaw_error", "sharpness_detail_1", "cbe_rms_1")  # under the pictures
 
