@@ -182,6 +182,7 @@ EDITS = [
     ("harness/errors.py", "cutoff=0.5", "cutoff=0.6", False, False),
     ("harness/errors.py", "code = 2", "code = 9", False, False),
     ("harness/spec.py", "chance of each", "the chance of each", False, False),
+    ("harness/use/run.py", "import json", "import json, os", False, False),
     ("harness/cli/app.py", "Where to train", "The place", False, False),
     ("harness/ledger/records.py", "SCHEMA_VERSION = 1", "SCHEMA_VERSION = 2", False, False),
 ]
