@@ -43,7 +43,8 @@ def test_a_sound_trial_ends_with_scores_values_and_pictures(ended: dict[str, Rec
     assert record.cost["latent"]["shape"] == [4, 3, 3]
     assert record.cost["swap_images_per_s"]["median"] > 0 and record.cost["steps"] == 8
     pictures = {path.name for path in (record.folder / "pictures").iterdir()}
-    assert pictures == {*(f"fixed-{k}.png" for k in range(4)), "median.png", "worst.png", "spectrum.png"}
+    named = {"median.png", "worst.png", "spectrum.png", "sweep.webp"}
+    assert pictures == {*(f"fixed-{k}.png" for k in range(4)), *named}
     from PIL import Image
 
     with Image.open(record.folder / "pictures" / "fixed-0.png") as picture:

@@ -174,7 +174,8 @@ class Ledger:
 
     def pictures(self, record: Record) -> dict[str, Path]:
         """The pictures that scoring left, by file name; damaged ones are left out."""
-        names = sorted(path.name for path in (record.folder / "pictures").glob("*.png"))
+        there = (record.folder / "pictures").glob("*")
+        names = sorted(path.name for path in there if path.suffix in (".png", ".webp"))
         return {name: record.folder / "pictures" / name for name in names if self._content(record, f"pictures/{name}")}
 
     def _content(self, record: Record, name: str) -> bytes | None:

@@ -26,6 +26,7 @@ from harness.options import build_model
 from harness.score import features, weights
 from harness.score.case import build_case
 from harness.score.pictures import save_png, strip
+from harness.score.sweep import save_webp, sweep
 from harness.spec import Spec
 from metrics import ladder
 from metrics.case import Case, mean_of
@@ -199,7 +200,7 @@ def _references(
 
 
 def _pictures(case: Case, done: Scores, folder: Path) -> None:
-    """The same fixed faces for every variant, the median and worst swap of this one, and the spectrum of its error."""
+    """The same faces for every variant, this one's median and worst swap, its error's spectrum, a turning head."""
     n = min(len(case.images[p]) for p in PEOPLE)
     places = dict.fromkeys(round(k * (n - 1) / FIXED_FACES) for k in range(FIXED_FACES))  # of few, each once
     chosen = {f"fixed-{k}": place for k, place in enumerate(places)}
@@ -213,6 +214,9 @@ def _pictures(case: Case, done: Scores, folder: Path) -> None:
     truth = torch.cat([case.truth(d) for d in case.swap]) if case.matched else None
     spectrum = torch.as_tensor(spectrum_picture(torch.cat(list(case.swap.values())), truth))
     save_png(folder / "spectrum.png", spectrum.permute(2, 0, 1) / 255)
+    turning = sweep(case)
+    if turning is not None:
+        save_webp(folder / "sweep.webp", turning)
 
 
 def _number(value: Any) -> float | None:
