@@ -1,10 +1,12 @@
-"""Which layer makes the grid? Three tests of a decoder that need no images.
+"""Which layer makes the checkerboard? Three tests of a decoder that need no images.
 
 1. `constant_latent_response`: feed a latent that is the same in every cell, with circular padding. The true answer is
-   flat, so every change across the picture is made by the upsamplers. Exactly 0 for resize + convolution, and for
-   sub-pixel convolution under ICNR. Does not apply to decoders with a learned constant or noise inputs.
+   flat, so every change across the picture is made by the upsamplers. Layers whose factor is no power of two (a way
+   out of a 3x3 latent) cannot make a checkerboard on the lattice; their phases are made alike first. Exactly 0 for
+   resize + convolution, and for sub-pixel convolution under ICNR at initialisation. Does not apply to decoders with a
+   learned constant or noise inputs.
 2. `gain_spread`: an upsampler of factor s is s * s interleaved filters (Shi et al. 2016); when their gains for a
-   constant differ, a grid appears. Read the coarsest level first: harmonics reach finer ones.
+   constant differ, a checkerboard appears. Read the coarsest level first: harmonics reach finer ones.
 3. `equalised`: make one layer's filters gain alike and measure again: what vanishes was caused there.
 """
 
@@ -81,8 +83,9 @@ def constant_latent_response(decoder: nn.Module, latent: Tensor) -> ConstantResp
     output is taken as images with a range of 1.
     """
     flat = latent.mean((2, 3), keepdim=True).expand_as(latent)
-    with circular(decoder):
-        image = decoder(flat).double()
+    off_lattice = [name for name, layer in _upsamplers(decoder).items() if not _on_lattice(*layer)]
+    with circular(equalised(decoder, off_lattice) if off_lattice else decoder) as even:
+        image = even(flat).double()
     height, width = image.shape[-2:]
     power = torch.fft.fft2(image - image.mean((2, 3), keepdim=True)).abs().square().mean((0, 1)) / (height * width) ** 2
     levels = np.full(LEVELS, np.nan)
@@ -130,13 +133,22 @@ def _upsamplers(module: nn.Module) -> dict[str, tuple[nn.Module, int | None]]:
     }
 
 
+def _on_lattice(layer: nn.Module, factor: int | None) -> bool:
+    """Whether an upsampling layer's factors are powers of two, so that its checkerboard lies on the lattice."""
+    strides = layer.stride if isinstance(layer, nn.ConvTranspose2d) else (factor or 1,)
+    return all(step & (step - 1) == 0 for step in strides)
+
+
 def gain_spread(module: nn.Module) -> dict[str, float]:
     """{layer: spread of its phase gains over their rms}, first layer first; empty without learned upsamplers.
 
-    0: no grid from a constant; 1: the phases are unrelated. At a usual random start the spread is near 0.87.
+    Of the layers whose factor is a power of two: others make no checkerboard on the lattice. 0: none from a constant;
+    1: the phases are unrelated. At a usual random start the spread is near 0.87.
     """
     spreads = {}
     for name, (layer, factor) in _upsamplers(module).items():
+        if not _on_lattice(layer, factor):
+            continue
         gains = phase_gains(layer, factor)
         variance = gains.var(-1, unbiased=False).mean()
         spreads[name] = float((variance / gains.square().mean().clamp_min(1e-30)).sqrt())
@@ -201,7 +213,7 @@ EVALUATORS = {
                 "lower",
                 "%",
                 0.0,
-                "what the decoders paint from a latent equal in every cell, circular padding: all of it is upsampler",
+                "what the decoders paint from a latent equal in every cell, on a torus: made by the upsamplers alone",
                 title="Checkerboard from a constant latent",
                 decimals=3,
                 bounds=(0.0, None),

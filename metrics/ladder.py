@@ -1,9 +1,9 @@
 """Whether every metric answers references with known answers rightly on the data at hand.
 
 A ladder is a family of cases from bad to good: the copy blended into the truth, the collapsed model into the oracle, a
-blurred oracle made sharp, an injected grid made faint, wrong poses made right, a leak taken out of a latent. A metric
-that is not monotone along its ladder, or misses the known values at its ends, is invalid on this data. So is one that
-is fooled by a control: a single reference (`metrics.references.CONTROLS`) on which its value is known to lie in a
+blurred oracle made sharp, an injected checkerboard made faint, wrong poses made right, a leak taken out of a latent. A
+metric that is not monotone along its ladder, or misses the known values at its ends, is invalid on this data. So is one
+that is fooled by a control: a single reference (`metrics.references.CONTROLS`) on which its value is known to lie in a
 range, or to be undefined.
 """
 
@@ -25,9 +25,9 @@ from metrics.references import (
     blend_case,
     blurred_case,
     blurring_copier,
+    checkerboard_case,
     collapse_case,
     factor_leak,
-    grid_case,
     latent_case,
     linear_decoder,
     soft_blend_case,
@@ -36,7 +36,7 @@ from metrics.references import (
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SIGMAS = (4.0, 2.0, 1.0, 0.5, 0.0)  # pixels
-GRIDS = (0.03, 0.01, 0.003, 0.001, 0.0)  # rms, fraction of the range
+STRENGTHS = (0.03, 0.01, 0.003, 0.001, 0.0)  # rms, fraction of the range
 LEAKS = (2.0, 1.0, 0.5, 0.25, 0.0)  # identity over pose, in standard deviations: eta^2 = s^2 / (1 + s^2)
 SLACK = 0.02  # of the span: what a step may go the wrong way
 END_SLACK = 0.1  # of the span: how far an end may be from its known value
@@ -60,8 +60,8 @@ class Ladder:
         return (self.same[rung], 0.0) if rung in self.same else (self.label, rung)
 
 
-def _grid(level: int, case: Case, rms: float) -> Case:
-    return grid_case(case, level, rms)
+def _checkerboard(level: int, case: Case, rms: float) -> Case:
+    return checkerboard_case(case, level, rms)
 
 
 EXACT = {0.0: "oracle"}
@@ -77,7 +77,9 @@ LADDERS: dict[str, Ladder] = {
     "path": Ladder("scale of a linear decoder", (2.0, 1.0, 0.5, 0.25, 0.0), linear_decoder),
     "cycle": Ladder("blur in px of a copier", SIGMAS, blurring_copier),
     **{
-        f"grid_{level}": Ladder(f"rms of a level-{level} grid", GRIDS, partial(_grid, level), EXACT)
+        f"checkerboard_{level}": Ladder(
+            f"rms of a level-{level} checkerboard", STRENGTHS, partial(_checkerboard, level), EXACT
+        )
         for level in range(1, LEVELS + 1)
     },
 }

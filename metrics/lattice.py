@@ -1,4 +1,4 @@
-"""Lattice frequencies (a, b) / 2^j in windowed spectra: where they are, which bins are theirs, and grids to inject.
+"""Lattice frequencies (a, b) / 2^j in windowed spectra: where they are, which bins are theirs, and patterns to inject.
 
 Bins are those of an unshifted (H, W) Fourier transform; level j holds the (a, b) with a or b odd.
 """
@@ -21,7 +21,7 @@ PEAK = 3.0  # bins: radius of the disc that holds a lattice point's power
 def power_spectra(images: Tensor) -> Tensor:
     """(B, H, W) float64 power of (B, C, H, W) images, mean over channels, unshifted; sums to the windowed mean square.
 
-    Hann window, its weighted mean removed. Channels are not mixed, since chroma grids cancel in luma.
+    Hann window, its weighted mean removed. Channels are not mixed, since chroma patterns cancel in luma.
     """
     height, width = images.shape[-2:]
     window = torch.outer(
@@ -78,7 +78,7 @@ def free_bins(height: int, width: int, levels: int = LEVELS) -> np.ndarray:
     return free
 
 
-def grid_pattern(height: int, width: int, level: int, seed: int = 0) -> Tensor:
+def checkerboard_pattern(height: int, width: int, level: int, seed: int = 0) -> Tensor:
     """(H, W) float64 pattern of rms 1 that repeats every 2^level pixels and holds frequencies of that level only."""
     side = 2**level
     tile = np.fft.fft2(np.random.default_rng(seed).normal(size=(side, side)))
@@ -90,9 +90,9 @@ def grid_pattern(height: int, width: int, level: int, seed: int = 0) -> Tensor:
     return torch.as_tensor(np.tile(pattern, (-(-height // side), -(-width // side)))[:height, :width])
 
 
-def inject_grid(images: Tensor, level: int, rms: float, seed: int = 0) -> Tensor:
-    """The images with a grid of `level` and known rms amplitude (fraction of the range) added; nothing is clipped."""
-    return images + (rms * grid_pattern(images.shape[-2], images.shape[-1], level, seed)).to(images)
+def inject_checkerboard(images: Tensor, level: int, rms: float, seed: int = 0) -> Tensor:
+    """The images plus a checkerboard of `level` and known rms amplitude (fraction of the range); nothing is clipped."""
+    return images + (rms * checkerboard_pattern(images.shape[-2], images.shape[-1], level, seed)).to(images)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:

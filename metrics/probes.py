@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 STRENGTHS = np.logspace(-6, 2, 9)  # of the ridge, in units of the Gram matrix's mean eigenvalue
+LEAST_GAIN = 1.0  # nats that a slope must save on the training items to be used (Akaike's price of one parameter)
 SLOPE_DECAY = 1e-3  # L2 on a calibration's slope: a separable fold would drive it to infinity
 
 
@@ -70,7 +71,7 @@ def _inner(products: np.ndarray, targets: np.ndarray, folds: np.ndarray, train: 
 
 
 def _calibrated(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) slope >= 0 and offset of a logistic regression of labels (R, N) in {0, 1} on one score each, by Newton."""
+    """(R,) slope (0 where it does not pay) and offset of logistic regressions of labels (R, N) on one score each."""
     scale = scores.std(1) + 1e-12
     x = scores / scale[:, None]
     slope, offset = np.zeros((2, len(x)))
@@ -83,7 +84,13 @@ def _calibrated(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
         slope, offset = slope - step[0].clip(-5, 5), offset - step[1].clip(-5, 5)
         if np.abs(step).max() < 1e-4:
             break
-    return np.maximum(slope, 0) / scale, offset
+    gain = _nats(0 * x + offset[:, None], labels) - _nats(slope[:, None] * x + offset[:, None], labels)
+    return np.where((slope > 0) & (gain > LEAST_GAIN), slope, 0.0) / scale, offset
+
+
+def _nats(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(R,) cross-entropy of logits (R, N), summed over the items."""
+    return np.logaddexp(0, np.where(labels > 0.5, -scores, scores)).sum(1)
 
 
 def cross_entropies(kernels: list[np.ndarray], labels: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metrics.case import DIRECTIONS, PEOPLE, Case, driver_of, target_of
-from metrics.lattice import blur, inject_grid
+from metrics.lattice import blur, inject_checkerboard
 from metrics.readings import EXPRESSIONS
 
 
@@ -58,10 +58,10 @@ def blurred_case(case: Case, sigma: float) -> Case:
     return case.with_outputs(swap, {person: blur(case.images[person], sigma) for person in PEOPLE})
 
 
-def grid_case(case: Case, level: int, rms: float) -> Case:
-    """The oracle with a grid of known level and rms (fraction of the range) on every picture. Needs ground truth."""
-    swap = {way: inject_grid(case.truth(way), level, rms) for way in DIRECTIONS}
-    return case.with_outputs(swap, {person: inject_grid(case.images[person], level, rms) for person in PEOPLE})
+def checkerboard_case(case: Case, level: int, rms: float) -> Case:
+    """The oracle plus a checkerboard of known level and rms (fraction of the range), everywhere. Needs ground truth."""
+    swap = {way: inject_checkerboard(case.truth(way), level, rms) for way in DIRECTIONS}
+    return case.with_outputs(swap, {person: inject_checkerboard(case.images[person], level, rms) for person in PEOPLE})
 
 
 def wrong_pose_case(case: Case, share: float) -> Case:

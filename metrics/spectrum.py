@@ -1,4 +1,4 @@
-"""The power spectrum as a picture, lattice points framed: a grid shows as a bright dot inside its frame."""
+"""The power spectrum as a picture, lattice points framed: a checkerboard shows as a bright dot inside its frame."""
 
 from __future__ import annotations
 

@@ -50,6 +50,19 @@ def test_transposed_and_subpixel_convolutions_paint_a_grid(kind):
     assert found.levels[2] < 1e-9
 
 
+@pytest.mark.parametrize(
+    ("kind", "clean"), [("resize", True), ("icnr", True), ("convt", False), ("pixelshuffle", False)]
+)
+def test_a_way_out_of_the_latent_by_three_does_not_hide_which_upsampler_follows(kind, clean):
+    """Trained, such a block alone painted 8 % of the range for `resize`: its period is no power of two."""
+    torch.manual_seed(5)
+    shared = nn.ConvTranspose2d(6, 6, 3, stride=3)
+    found = constant_latent_response(nn.Sequential(shared, nn.LeakyReLU(0.1), decoder(kind)), LATENT[:, :, :4, :4])
+    assert (found.rms < 1e-7) is clean
+    spreads = gain_spread(nn.Sequential(shared, decoder(kind)))
+    assert (max(spreads.values(), default=0.0) < 1e-6) is clean
+
+
 def test_one_layer_makes_level_one_only():
     found = constant_latent_response(decoder("convt", depth=1), LATENT)
     assert found.levels[0] == pytest.approx(found.rms) and found.levels[1] < 1e-9

@@ -1,11 +1,18 @@
+import io
+
 import numpy as np
 import pytest
+import skimage.data
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from metric_faces import faces, matched_case, poses
+from PIL import Image
+from torch.nn.functional import interpolate
 
 from metrics.case import PEOPLE
-from metrics.checkerboard import EVALUATORS, inject_grid, lattice_energy, spectrum_picture
-from metrics.lattice import blur, grid_pattern, lattice_points, power_spectra, readable_levels
+from metrics.checkerboard import EVALUATORS, inject_checkerboard, lattice_energy, spectrum_picture
+from metrics.lattice import blur, checkerboard_pattern, lattice_points, power_spectra, readable_levels
 
 SIZES = (64, 128, 256)
 AMPLITUDES = np.array([0.001, 0.003, 0.01, 0.03])
@@ -33,7 +40,9 @@ def test_power_sums_to_the_mean_square_of_noise():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_injected_grids_read_with_slope_one_and_stay_on_their_level(people, size, level):
-    readings = np.array([lattice_energy(inject_grid(people[size], level, a), people[size]).rms for a in AMPLITUDES])
+    readings = np.array(
+        [lattice_energy(inject_checkerboard(people[size], level, a), people[size]).rms for a in AMPLITUDES]
+    )
     slope = np.polyfit(np.log(AMPLITUDES), np.log(readings[:, level - 1]), 1)[0]
     assert slope == pytest.approx(1, abs=0.02)
     assert readings[:, level - 1] / AMPLITUDES == pytest.approx(np.ones(4), abs=0.02)
@@ -44,7 +53,7 @@ def test_injected_grids_read_with_slope_one_and_stay_on_their_level(people, size
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_a_grid_in_a_noisy_residual_is_read_within_a_tenth(people, size, level):
-    output = inject_grid(people[size], level, 0.01) + noise(8, size, 0.01, seed=1)
+    output = inject_checkerboard(people[size], level, 0.01) + noise(8, size, 0.01, seed=1)
     found = lattice_energy(output, people[size])
     assert found.rms[level - 1] == pytest.approx(0.01, rel=0.1)
     clean = lattice_energy(people[size] + noise(8, size, 0.01, seed=1), people[size])
@@ -56,15 +65,15 @@ def test_a_grid_in_a_noisy_residual_is_read_within_a_tenth(people, size, level):
 @pytest.mark.parametrize("level", [1, 2])
 def test_a_grid_in_the_images_themselves_adds_its_own_power(people, size, level):
     before = lattice_energy(people[size])
-    after = lattice_energy(inject_grid(people[size], level, 0.02))
+    after = lattice_energy(inject_checkerboard(people[size], level, 0.02))
     added = after.peak[level - 1] - before.peak[level - 1]
     assert np.sqrt(added) == pytest.approx(0.02, rel=0.1)
 
 
 def test_a_grid_in_one_colour_channel_is_seen(people):
     tinted = people[64].clone()
-    tinted[:, :1] = inject_grid(tinted[:, :1], 1, 0.01)
-    tinted[:, 1:2] = inject_grid(tinted[:, 1:2], 1, -0.01)  # cancels in luma
+    tinted[:, :1] = inject_checkerboard(tinted[:, :1], 1, 0.01)
+    tinted[:, 1:2] = inject_checkerboard(tinted[:, 1:2], 1, -0.01)  # cancels in luma
     assert lattice_energy(tinted, people[64]).rms[0] == pytest.approx(0.01 * (2 / 3) ** 0.5, rel=0.01)
 
 
@@ -76,7 +85,7 @@ def test_white_noise_reads_about_zero_decibels(size):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("shift", [(1, 0), (0, 1), (1, 1)])
 def test_a_roll_of_one_pixel_changes_nothing(people, size, shift):
-    residual = inject_grid(torch.zeros_like(people[size]), 2, 0.01) + noise(8, size, 0.005, seed=2)
+    residual = inject_checkerboard(torch.zeros_like(people[size]), 2, 0.01) + noise(8, size, 0.005, seed=2)
     still, rolled = (lattice_energy(x).rms for x in (residual, residual.roll(shift, (2, 3))))
     assert rolled[1] == pytest.approx(still[1], rel=0.02)
     assert np.abs(rolled[[0, 2]] - still[[0, 2]]).max() < 5e-4
@@ -87,38 +96,41 @@ def test_blur_raises_no_flag_and_no_reading(people, size):
     floor = lattice_energy(people[size])
     for sigma in (0.5, 1.0, 2.0):
         softer = lattice_energy(blur(people[size], sigma))
-        assert (softer.rms < np.fmax(floor.rms, 0) + 1e-4).all()
+        assert (softer.rms < np.abs(floor.rms) + 1e-4).all()
         assert not softer.flags(floor).any()
 
 
 def test_a_modulated_grid_on_the_face_only_is_still_read(people):
     inside = (people[128].sum(1, keepdim=True) > 0.1).float()
-    pattern = grid_pattern(128, 128, 1).float()
+    pattern = checkerboard_pattern(128, 128, 1).float()
     found = lattice_energy(people[128] + 0.02 * pattern * blur(inside, 2), people[128])
     covered = power_spectra(0.02 * (pattern * blur(inside, 2))).sum((1, 2)).mean().sqrt().item()
     assert found.rms[0] == pytest.approx(covered, rel=0.1)
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 100), (32, 33), (31, 16)])
+def test_small_and_narrow_pictures_are_read_too(height, width):
+    images = 0.5 + torch.randn(16, 3, height, width, generator=torch.Generator().manual_seed(1)) * 0.01
+    readable = readable_levels(height, width)
+    assert np.abs(lattice_energy(images).db[:readable]).max() < 1
+    gridded = lattice_energy(inject_checkerboard(images, readable, 0.03))
+    assert gridded.rms[readable - 1] == pytest.approx(0.03, rel=0.1) and gridded.db[readable - 1] > 10
+
+
 def test_equal_images_and_truth_read_nothing(people):
     found = lattice_energy(people[64], people[64])
-    assert np.abs(found.rms).max() == 0 and np.abs(found.db).max() == 0 and np.abs(found.per_image).max() == 0
-
-
-def test_each_images_own_reading_follows_its_own_grid(people):
-    strengths = torch.linspace(0.0, 0.02, 8)
-    output = torch.cat([inject_grid(x[None], 1, s.item()) for x, s in zip(people[64], strengths, strict=True)])
-    assert lattice_energy(output, people[64]).per_image[:, 0] == pytest.approx(strengths.numpy(), abs=1e-4)
+    assert np.abs(found.rms).max() == 0 and np.abs(found.db).max() < 1e-9
 
 
 def test_small_images_say_which_levels_they_cannot_hold():
     assert [readable_levels(s, s) for s in (15, 16, 31, 32, 63, 64)] == [0, 1, 1, 2, 2, 3]
-    found = lattice_energy(inject_grid(noise(16, 32, 0.001), 2, 0.01))
+    found = lattice_energy(inject_checkerboard(noise(16, 32, 0.001), 2, 0.01))
     assert found.rms[1] == pytest.approx(0.01, rel=0.05)
-    assert np.isnan(found.rms[2]) and np.isnan(found.per_image[:, 2]).all() and "64 px" in found.reasons[3]
+    assert np.isnan(found.rms[2]) and "64 px" in found.reasons[3]
 
 
 def test_sizes_off_the_lattice_are_read_too():
-    assert lattice_energy(inject_grid(noise(8, 100, 0.001), 3, 0.01)).rms[2] == pytest.approx(0.01, rel=0.05)
+    assert lattice_energy(inject_checkerboard(noise(8, 100, 0.001), 3, 0.01)).rms[2] == pytest.approx(0.01, rel=0.05)
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
@@ -128,10 +140,10 @@ def test_sensitivity_is_the_smallest_injected_grid_that_raises_the_flag(people, 
     floor = lattice_energy(blur(truth, 1.0), truth)
     smallest = lattice_energy(output, truth).sensitivity(floor)[level - 1]
     verdicts = []
-    for share in (0.8, 1.25):
+    for share in (0.6, 1.25):
         # Random signs keep the grid and the lack of detail from interfering, as they do over many faces.
         readings = [
-            lattice_energy(inject_grid(output, level, sign * share * smallest, seed), truth)
+            lattice_energy(inject_checkerboard(output, level, sign * share * smallest, seed), truth)
             for seed in range(3)
             for sign in (-1, 1)
         ]
@@ -151,7 +163,7 @@ def test_evaluator_flags_a_grid_in_the_swaps_only_and_says_who_judged():
     clean = dict(EVALUATORS["checkerboard"].run(case))
     assert set(clean) == {info.name for info in EVALUATORS["checkerboard"].infos}
     assert clean["cbe_rms_1"].item() == 0 and clean["cbe_flag_1"].item() == 0
-    gridded = case.with_outputs({way: inject_grid(image, 1, 0.02) for way, image in case.swap.items()})
+    gridded = case.with_outputs({way: inject_checkerboard(image, 1, 0.02) for way, image in case.swap.items()})
     found = dict(EVALUATORS["checkerboard"].run(gridded))
     assert found["cbe_rms_1"].item() == pytest.approx(2.0, rel=0.02)
     assert found["cbe_flag_1"].item() == 1 and found["cbe_flag_2"].item() == 0
@@ -161,15 +173,100 @@ def test_evaluator_flags_a_grid_in_the_swaps_only_and_says_who_judged():
 def test_without_truth_the_reconstruction_is_judged():
     case = matched_case(4)
     case.matched = False
-    case.rec = {person: inject_grid(case.images[person], 1, 0.01) for person in PEOPLE}
+    case.rec = {person: inject_checkerboard(case.images[person], 1, 0.01) for person in PEOPLE}
     assert dict(EVALUATORS["checkerboard"].run(case))["cbe_rms_1"].item() == pytest.approx(1.0, rel=0.02)
     assert "reconstruction" in case.notes["cbe_rms_1"]
 
 
 def test_spectrum_picture_frames_every_lattice_point_and_shows_a_grid(people):
-    picture = spectrum_picture(inject_grid(people[128], 1, 0.01), people[128], side=256)
+    picture = spectrum_picture(inject_checkerboard(people[128], 1, 0.01), people[128], side=256)
     assert picture.shape == (256, 256, 3) and picture.dtype == np.uint8
     cyan = (picture == (90, 220, 255)).all(-1)
     assert cyan.any()
     corner = picture[1:3, 1:3].astype(int).sum(-1).mean()  # (1/2, 1/2) sits in the corner of the shifted spectrum
     assert corner > picture[30:34, 30:34].astype(int).sum(-1).mean()
+
+
+def falling(count, size, seed=0):
+    """Pictures whose power falls with the square of the frequency, as natural ones do; cut from larger, no torus."""
+    rng, side = torch.Generator().manual_seed(seed), 2 * size
+    frequency = torch.hypot(*torch.meshgrid(torch.fft.fftfreq(side), torch.fft.fftfreq(side), indexing="ij"))
+    frequency[0, 0] = 1
+    spectrum = torch.fft.fft2(torch.randn(count, 3, side, side, generator=rng)) / frequency
+    images = torch.fft.ifft2(spectrum).real[..., :size, :size]
+    return 0.5 + 0.1 * images / images.std()
+
+
+def photographs(side):
+    """Crops (N, 3, side, side) of the photographs that come with scikit-image."""
+    names = ("astronaut", "brick", "camera", "cell", "chelsea", "coffee", "coins", "grass", "gravel", "moon")
+    crops = []
+    for name in names:
+        array = np.atleast_3d(getattr(skimage.data, name)())[..., :3]
+        image = torch.as_tensor(array.copy()).permute(2, 0, 1).expand(3, -1, -1).float() / 255
+        rows, columns = (range(0, n - side + 1, side) for n in image.shape[1:])
+        crops += [image[:, i : i + side, j : j + side] for i in rows for j in columns][:12]
+    return torch.stack(crops)
+
+
+def compressed(images, quality):
+    """The images after JPEG, whose blocks are 8 px wide."""
+    found = []
+    for image in (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy():
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=quality)
+        found.append(torch.as_tensor(np.asarray(Image.open(file)).copy()).permute(2, 0, 1).float() / 255)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("size", (64, 100, 128))
+def test_a_falling_spectrum_without_a_grid_reads_zero(size):
+    """A background from the neighbourhood alone read -1, -0.5 and -2.6 dB here."""
+    assert lattice_energy(falling(48, size)).db == pytest.approx([0, 0, 0], abs=0.4)
+
+
+@pytest.mark.parametrize("side", (64, pytest.param(128, marks=pytest.mark.long)))
+def test_photographs_raise_no_flag_as_they_are_blurred_resized_or_compressed(side):
+    crops = photographs(side)
+    smaller = interpolate(crops, scale_factor=0.8125, mode="bicubic", antialias=True)
+    resized = interpolate(smaller, size=side, mode="bilinear", align_corners=False)
+    plain = lattice_energy(crops)
+    assert np.abs(plain.db).max() < 1.5
+    for made in (blur(crops, 0.5), blur(crops, 1.0), blur(crops, 2.0), resized, compressed(crops, 85)):
+        assert not lattice_energy(made).flags(plain).any()
+
+
+def test_a_faint_grid_on_smooth_pictures_is_seen_at_every_level():
+    smooth = blur(photographs(64), 1.5)
+    plain = lattice_energy(smooth)
+    for level, rms in ((1, 0.001), (2, 0.003), (3, 0.006)):
+        found = lattice_energy(inject_checkerboard(smooth, level, rms))
+        assert found.flags(plain)[level - 1]
+        assert plain.sensitivity(plain)[level - 1] < rms
+
+
+def test_a_single_wave_is_seen_beyond_the_stated_strength_and_hides_below_it():
+    images = photographs(64)
+    plain = lattice_energy(images)
+    hidden = plain.sensitivity(plain, wave=True)[2]
+    wave = 2**0.5 * torch.cos(2 * np.pi * torch.arange(64) / 8)[None, None, None, :]  # (0, 1/8)
+    assert not lattice_energy(images + 0.3 * plain.sensitivity(plain)[2] * wave).flags(plain)[2]
+    assert lattice_energy(images + 1.3 * hidden * wave).flags(plain)[2]
+
+
+def test_what_an_8_bit_display_rounds_off_is_no_grid():
+    flat = torch.full((4, 3, 64, 64), 0.5)
+    assert lattice_energy(inject_checkerboard(flat, 1, 1e-5)).db[0] < 0.1
+    assert lattice_energy(inject_checkerboard(flat, 1, 1e-3)).db[0] > 10
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    level=st.integers(1, 3), rms=st.floats(0.001, 0.03), height=st.integers(64, 90), width=st.integers(64, 90),
+    gain=st.floats(0.3, 1.0),
+)  # fmt: skip
+def test_a_residual_grid_reads_its_strength_at_any_size_and_the_power_adds(level, rms, height, width, gain):
+    truth = gain * falling(1, 90)[..., :height, :width]
+    found = lattice_energy(inject_checkerboard(truth, level, rms), truth)
+    assert found.rms[level - 1] == pytest.approx(rms, rel=0.05)
+    assert found.db[level - 1] > 3

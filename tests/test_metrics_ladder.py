@@ -23,8 +23,8 @@ from metrics.ladder import LADDERS, check, judge
 from metrics.references import (
     blend_case,
     blurred_case,
+    checkerboard_case,
     copy_case,
-    grid_case,
     latent_case,
     mean_face_case,
     oracle_case,
@@ -89,7 +89,7 @@ def test_the_ends_of_the_blend_are_the_copy_and_the_oracle():
 def test_references_leave_the_given_case_alone():
     case = everything(4)
     before = {way: image.clone() for way, image in case.swap.items()}
-    for make in (copy_case, mean_face_case, lambda c: grid_case(c, 1, 0.1), lambda c: wrong_pose_case(c, 1.0)):
+    for make in (copy_case, mean_face_case, lambda c: checkerboard_case(c, 1, 0.1), lambda c: wrong_pose_case(c, 1.0)):
         make(case)
     assert all(torch.equal(case.swap[way], before[way]) for way in DIRECTIONS)
 
@@ -103,7 +103,7 @@ def test_wrong_poses_are_as_many_as_asked():
 
 def test_an_injected_grid_has_the_asked_strength_and_no_blur_leaves_the_oracle():
     case = everything(2)
-    change = grid_case(case, 2, 0.01).swap["src->dst"] - case.truth("src->dst")
+    change = checkerboard_case(case, 2, 0.01).swap["src->dst"] - case.truth("src->dst")
     assert change.square().mean().sqrt().item() == pytest.approx(0.01, rel=1e-3)
     assert all(torch.equal(blurred_case(case, 0.0).rec[p], case.images[p]) for p in PEOPLE)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from metric_faces import faces, matched_case, poses
 
-from metrics.lattice import blur, inject_grid
+from metrics.lattice import blur, inject_checkerboard
 from metrics.sharpness import EVALUATORS, band_gains, edge_width
 
 
@@ -41,7 +41,7 @@ def test_noise_fakes_gain_but_not_detail(truth):
 
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_a_checkerboard_does_not_fake_sharpness(truth, level):
-    gridded = band_gains(inject_grid(truth, level, 0.02), truth).gain
+    gridded = band_gains(inject_checkerboard(truth, level, 0.02), truth).gain
     assert gridded.numpy() == pytest.approx(np.ones((6, 3)), abs=0.02)
 
 

@@ -166,7 +166,7 @@ def _differences(path: Path, changed: int, widest: int) -> tuple[str, int, int]:
 
 
 def _webp(image: Image.Image, widest: int = 4096, exact: bool = False) -> tuple[str, int, int]:
-    """(data address, width, height). Skin patches are `exact`: the blocks of lossy coding would look like a grid."""
+    """(data address, width, height). Skin patches are `exact`: lossy blocks would look like a checkerboard."""
     if image.width > widest:
         image = image.resize((widest, max(1, round(image.height * widest / image.width))), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -15,7 +15,7 @@ from harness.ledger.table import Table, Variant
 from harness.report.answer import flatten
 from harness.report.numbers import REFERENCES, Difference, Numbers
 
-SEEN = "‡ marks a grid that is there: above 3 dB, and above twice the data's own floor where that is known."
+SEEN = "‡ marks a checkerboard that is seen: 3 dB above its surroundings, and above what the data themselves show."
 MARK = {"better": "▲", "worse": "▼", "higher": "▲", "lower": "▼", "no clear difference": "≈"}
 
 

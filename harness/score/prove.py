@@ -72,7 +72,7 @@ def draw(case: Case, evaluators: Mapping[str, Evaluator], folder: Path, shown: t
         "copy": references.copy_case(case),
         "mean_face": references.mean_face_case(case),
         "blurred": references.blurred_case(case, 2.0),
-        "grid": references.grid_case(case, 1, 0.03),
+        "checkerboard": references.checkerboard_case(case, 1, 0.03),
     }
     folder.mkdir(parents=True, exist_ok=True)
     rows = [round(k * (case.count - 1) / 3) for k in range(3)]

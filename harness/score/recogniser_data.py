@@ -103,7 +103,7 @@ def degrade(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
     """Pictures (B, 3, 64, 64) in [0, 1] as a weak autoencoder would paint them; each picture draws its own faults.
 
     Half are blurred (Gaussian, sigma up to 2 pixels), a third taken down and up again (to 16-48 pixels); in a fifth
-    a soft disc keeps its sharpness (a blended face); gain and gamma of each channel, noise, and a grid of
+    a soft disc keeps its sharpness (a blended face); gain and gamma of each channel, noise, and a checkerboard of
     period 2 or 4 pixels. strength scales all of it; 0 returns the pictures.
     """
     count = len(images)
