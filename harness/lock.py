@@ -7,9 +7,11 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from harness.errors import EnvironmentProblem
 
@@ -45,16 +47,22 @@ def claim_trial(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def guarded(folder: Path, name: str = ".guard") -> Iterator[None]:
-    """One process at a time in this block for `folder`/`name`; the kernel ends the guard with its process."""
-    with (folder / name).open("a") as stream:
+def guarded(folder: Path, name: str = ".guard", waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """One process at a time in this block for `folder`/`name`; the kernel ends the guard with its process.
+
+    `waiting` is called each second that another one is in it.
+    """
+    lock = FileLock(folder / name)
+    while True:
         try:
-            import fcntl
-        except ImportError:  # no POSIX locks here: two starts in the same millisecond remain possible
-            yield
-            return
-        fcntl.flock(stream, fcntl.LOCK_EX)
+            lock.acquire(timeout=1.0, poll_interval=0.02)
+            break
+        except Timeout:
+            waiting()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _owner(lock: Path) -> dict[str, Any] | None:
@@ -69,12 +77,21 @@ def _alive(owner: Mapping[str, Any]) -> bool:
     if owner["host"] != socket.gethostname():
         return True
     try:
-        os.kill(int(owner["pid"]), 0)
+        pid = int(owner["pid"])
+    except (TypeError, ValueError):
+        return True
+    return process_lives(pid) and _start_time(pid) == owner["started"]
+
+
+def process_lives(pid: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    try:
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, ValueError, OverflowError):
-        return True
-    return _start_time(int(owner["pid"])) == owner["started"]
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def _start_time(pid: int) -> str | None:

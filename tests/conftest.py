@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 
+def pytest_sessionfinish() -> None:
+    """No process outlives the tests."""
+    if forks := sys.modules.get("harness.execute.forks"):
+        forks.close_parents()
+
+
 @pytest.fixture(scope="module")
 def one_core() -> Iterator[None]:
-    """Single-threaded trials: several threads are slower on pictures this small, and much slower on a busy machine."""
-    from harness.execute import local
+    """One trial at a time: several are slower on pictures this small, and much slower on a busy machine."""
+    from harness.execute import devices
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "cores", lambda: 1)
+        patch.setattr(devices, "cores", lambda: 1)
         yield
 
 

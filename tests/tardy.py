@@ -44,8 +44,8 @@ def slow_phases() -> None:
     from harness.ledger import environment
     from metrics.case import Case
 
-    slower(decode, "Outcome", 0.5)  # one a file
-    slower(Case, "__post_init__", 1.0)  # one a rung of a ladder
+    slower(decode, "Outcome", 0.2)  # one a file
+    slower(Case, "__post_init__", 0.5)  # one a rung of a ladder
     slower(environment, "capture", 1.5)
     read, absent = store.read_pack, [True, True]
 
@@ -57,11 +57,11 @@ def slow_phases() -> None:
 
     store.read_pack = not_there_yet
     # Networks are slow where they are used, not where they are trained.
-    register_module_forward_pre_hook(lambda module, _: None if module.training else time.sleep(0.1))
+    register_module_forward_pre_hook(lambda module, _: None if module.training else time.sleep(0.03))
 
 
 if "harness.execute" in " ".join(sys.orig_argv):  # the process of a trial, not the one that runs the tests
     if os.environ.get("TARDY") == "phases":
         slow_phases()
     elif os.environ.get("TARDY") == "end":
-        slower(shutil, "rmtree", 100.0)
+        slower(shutil, "rmtree", 60.0)

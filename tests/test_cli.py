@@ -130,7 +130,7 @@ def test_a_run_writes_the_plan_executes_reports_and_ends_with_the_page(
     assert plan["overrides"] == {"optim.lr": 1e-3}
     assert [t["label"] for t in plan["trials"]] == ["grid3", "grid5", "grid3", "grid5"]
     options = executor["calls"][0][1]
-    assert (options["jobs"], options["timeout_s"]) == (2, 60.0)
+    assert (options["jobs"], options["timeout_s"]) == ("2", 60.0)
     assert executor["formats"] == {"html", "md", "csv"}
     assert str(tmp_path) not in json.dumps(plan)
 

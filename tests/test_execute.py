@@ -8,15 +8,20 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from trouble_plans import FULLER, plan, weights
+from trouble_plans import FULLER, plan
 
 from harness.compute import choose_device
 from harness.errors import EnvironmentProblem, UsageError
-from harness.execute import course, local, run_plan
-from harness.execute.local import choose_jobs, is_done, prepare
+from harness.execute import course, devices, run_plan
+from harness.execute.devices import choose_jobs
+from harness.execute.executor import Job
+from harness.execute.local import LocalExecutor
+from harness.execute.prepare import prepare
+from harness.execute.run import next_of
 from harness.ledger.records import Ledger, Record
 
 pytestmark = pytest.mark.usefixtures("one_core", "trouble")
@@ -70,36 +75,6 @@ def test_finished_and_failed_trials_are_left_alone(ended: dict[str, Record], roo
     assert {r.name: (r.folder / "record.json").stat().st_mtime_ns for r in records} == stamps
 
 
-def test_other_metrics_are_scored_without_training_again(ended: dict[str, Record], root: Path) -> None:
-    before = ended["none"]
-    (trial,) = plan(root, "mixed", "none")
-    assert trial.digest == before.digest and trial.score_digest != before.score_digest
-    history = (before.folder / "history.jsonl").stat().st_mtime_ns
-    (after,) = run_plan([trial], root=root)
-    assert (after.status, after.score_digest) == ("done", trial.score_digest)
-    assert after.scores["swap_error"] == before.scores["swap_error"]
-    assert set(after.scores) < set(before.scores)
-    assert (before.folder / "history.jsonl").stat().st_mtime_ns == history
-    assert after.cost["wall_s"]["train"] == before.cost["wall_s"]["train"]
-    assert is_done(after, trial, False) and not is_done(before, trial, False)
-
-
-@pytest.mark.long
-def test_damaged_weights_are_told_by_name_and_a_retry_trains_anew(root: Path) -> None:
-    (trial,) = plan(root, "damaged", "none")
-    (before,) = run_plan([trial], root=root)
-    kept = weights(before)
-    file = before.folder / "weights.safetensors"
-    file.write_bytes(file.read_bytes()[:-1])
-    other = plan(root, "damaged", "none", metrics=("identity", "sharpness"))
-    (after,) = run_plan(other, root=root)
-    assert after.status == "failed" and after.reason is not None
-    assert "weights.safetensors: damaged" in after.reason and "run again" in after.reason
-    (again,) = run_plan(other, root=root, retry_failed=True)
-    assert again.status == "done"
-    assert all(torch.equal(value, kept[name]) for name, value in weights(again).items())
-
-
 def test_a_set_that_cannot_be_made_ends_the_making_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,12 +98,14 @@ def test_a_set_that_cannot_be_made_ends_the_making_of_the_others(
 
 
 def test_jobs_and_devices_are_chosen_by_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "cores", lambda: 4)
-    assert choose_jobs(1, "cpu", 9) == 1
-    assert choose_jobs(3, "cpu", 9) == 3
-    assert choose_jobs("auto", "cuda", 9) == 1
-    assert 1 <= choose_jobs("auto", "cpu", 9) <= 4
-    assert choose_jobs(8, "cpu", 2) == 2
+    monkeypatch.setattr(devices, "cores", lambda: 4)
+    assert choose_jobs(1, "cpu") == 1
+    assert choose_jobs(3, "cpu") == 3
+    assert 1 <= choose_jobs("auto", "cpu") <= 4
+    monkeypatch.setattr(devices, "gpus", lambda: ("0", "3", "5"))
+    assert choose_jobs("auto", "cuda") == 3
+    assert choose_jobs("auto", "cuda", per_gpu=2) == 6
+    assert choose_jobs(2, "cuda", per_gpu=2) == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == "cpu"
     with pytest.raises(EnvironmentProblem, match="no usable CUDA device"):
@@ -137,17 +114,64 @@ def test_jobs_and_devices_are_chosen_by_what_there_is(monkeypatch: pytest.Monkey
         choose_device("tpu")
 
 
-def test_what_counts_as_done(tmp_path: Path) -> None:
-    (trial,) = plan(tmp_path, "counts", "none")
-    record = Record(
-        name=trial.name, label="x", seed=0, status="done", digest=trial.digest, score_digest=trial.score_digest
-    )
-    assert is_done(record, trial, False) and is_done(record, trial, True)
-    assert not is_done(None, trial, False)
-    assert not is_done(replace(record, digest="other"), trial, False)
-    assert not is_done(replace(record, score_digest="other"), trial, False)
-    failed = replace(record, status="failed")
-    assert is_done(failed, trial, False) and not is_done(failed, trial, True)
+class Running:
+    """A process that runs until it is told otherwise."""
+
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        return self.code
+
+
+def test_on_several_gpus_each_trial_has_one_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretended devices: what a trial may see is the least loaded one, and a packed GPU is called shared."""
+    seen: list[tuple[str, bool]] = []
+    processes: list[Running] = []
+
+    def begun(self: LocalExecutor, job: dict[str, Any], log: Path, threads: int, env: dict[str, str]) -> Running:
+        seen.append((env["CUDA_VISIBLE_DEVICES"], job["shared"]))
+        processes.append(Running())
+        return processes[-1]
+
+    monkeypatch.setattr(LocalExecutor, "_process", begun)
+    (trial,) = plan(tmp_path, "gpus", "none")
+    job = Job(trial, tmp_path, 1, None, ())
+    place = LocalExecutor(tmp_path, 3, "cuda", ("0", "2", "GPU-7f"))
+    for _ in range(3):
+        place.start(job)
+    assert seen == [("0", False), ("2", False), ("GPU-7f", False)]
+    processes[1].code = 0
+    place.start(job)
+    assert seen[-1] == ("2", False)
+    packed = LocalExecutor(tmp_path, 4, "cuda", ("0", "1"))
+    for _ in range(4):
+        packed.start(job)
+    assert seen[-4:] == [("0", True), ("1", True), ("0", True), ("1", True)]
+    LocalExecutor(tmp_path, 1, "cpu").start(job)
+    assert seen[-1] == ("", False)  # what runs on the CPU sees no GPU
+
+
+def test_the_gpus_of_this_process_are_those_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices.gpus() == ("0", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    assert devices.gpus() == ("3", "5")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.gpus() == ()
+
+
+def test_the_longest_trial_of_a_replicate_comes_first(tmp_path: Path) -> None:
+    short, long_, unknown = plan(tmp_path, "order", "none", "slow", "raise")
+    took = {short.label: 10.0, long_.label: 90.0}
+    later = [replace(trial, seed=1) for trial in (short, long_, unknown)]
+    waiting, order = [short, long_, unknown, *later], []
+    while first := next_of(waiting, took):
+        waiting.remove(first)
+        order.append((first.seed, first.label))
+    assert order == [(seed, label) for seed in (0, 1) for label in ("raise", "slow", "none")]
+    assert next_of([short, long_], {}) is short
 
 
 def test_the_time_a_trial_waits_for_its_core_is_known() -> None:

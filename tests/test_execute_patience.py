@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from trouble_plans import QUICK, plan
+from trouble_plans import QUICK, plan, until
 
 from harness import registry
 from harness.execute import run_plan
 from harness.execute.heartbeat import Heartbeat
 from harness.execute.patience import LOOK_S, Patience, sign_of_life
-from harness.ledger.records import Record
+from harness.ledger.records import Ledger, Record
 from harness.suite.suite import load
 from harness.trials.trial import Trial, trials
 
@@ -144,19 +145,52 @@ def test_a_trial_that_ends_slowly_stays_done(root: Path, tardy: None, monkeypatc
     """It is finished when its record stands: a runner that loses patience afterwards takes nothing back."""
     monkeypatch.setenv("TARDY", "end")
     trial = tardy_trial(root, "slow-end")
-    (record,) = run_plan([trial], root=root, silence_s=25)
+    (record,) = run_plan([trial], root=root, silence_s=6)
     assert (record.folder / "checkpoint").exists()  # its end was not waited for
     assert (record.status, record.reason) == ("done", None)
     assert record.scores
 
 
 @pytest.mark.long
+def test_a_trial_that_outlasts_the_limit_of_silence_in_every_phase_is_left_alone(
+    root: Path, tardy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARDY", "phases")
+    trial = tardy_trial(root, "slow-phases", steps=25, metrics=("identity", "reconstruction", "factors"))
+    lasted = phases_of(trial, root)
+    (record,) = run_plan([trial], root=root, silence_s=6)
+    assert record.status == "done", (record.reason, lasted)
+    assert min(lasted[phase] for phase in ("decoding images", "train", "measure", "score")) > 6, lasted
+
+
+def phases_of(trial: Trial, root: Path) -> dict[str, float]:
+    """How long each phase is seen in the trial's status, filled in while the trial runs."""
+    status, lasted = Ledger(root / trial.suite).trial_folder(trial.name) / "status.json", dict[str, float]()
+
+    def look() -> None:
+        until(status.exists, 60)
+        looked = time.monotonic()
+        while status.exists():
+            try:
+                phase = json.loads(status.read_bytes())["phase"]
+            except OSError:
+                return
+            now = time.monotonic()
+            lasted[phase] = lasted.get(phase, 0.0) + now - looked
+            looked = now
+            time.sleep(0.1)
+
+    threading.Thread(target=look, daemon=True).start()
+    return lasted
+
+
+@pytest.mark.long
 @pytest.mark.usefixtures("one_core", "trouble")
 def test_a_hanging_trial_ends_at_its_time_limit_or_when_it_is_silent_too_long(root: Path) -> None:
     (trial,) = plan(root, "hanging", "hang")
-    (record,) = run_plan([trial], root=root, timeout_s=12)
-    assert (record.status, record.reason) == ("timeout", "took longer than its limit of 12 s")
-    (record,) = run_plan([trial], root=root, silence_s=8, retry_failed=True)
+    (record,) = run_plan([trial], root=root, timeout_s=6)
+    assert (record.status, record.reason) == ("timeout", "took longer than its limit of 6 s")
+    (record,) = run_plan([trial], root=root, silence_s=5, retry_failed=True)
     assert record.status == "timeout" and record.reason is not None
     assert record.reason.startswith("gave no sign of life for ")
     assert not list(record.folder.glob("status.json"))
@@ -164,12 +198,12 @@ def test_a_hanging_trial_ends_at_its_time_limit_or_when_it_is_silent_too_long(ro
 
 def test_what_a_late_child_left_is_judged_by_its_record(root: Path, trouble: None) -> None:
     """A done record of this trial stays; the record of an older attempt or of another trial does not count."""
-    from harness.execute.local import _its_own
+    from harness.execute.done import left_by
 
     (trial,) = plan(root, "judged", "none")
     done = Record.of(trial, status="done")
-    assert _its_own(done, trial, attempt=1) and _its_own(done, trial, attempt=2)
+    assert left_by(1, trial, done) and left_by(2, trial, done)
     failed = Record.of(trial, status="failed", attempts=1)
-    assert _its_own(failed, trial, attempt=1) and not _its_own(failed, trial, attempt=2)
-    assert not _its_own(replace(done, score_digest="of other metrics"), trial, attempt=1)
-    assert not _its_own(None, trial, attempt=1)
+    assert left_by(1, trial, failed) and not left_by(2, trial, failed)
+    assert not left_by(1, trial, replace(done, score_digest="of other metrics"))
+    assert not left_by(1, trial, None)

@@ -82,10 +82,10 @@ def test_a_killed_trial_tried_again_ends_as_if_nothing_had_been(root: Path, whol
     process = command(root, root / "killed.yaml")
     until(lambda: checkpoints(root, trial))
     os.kill(until(lambda: pid_of(root, trial)), signal.SIGKILL)
-    told = process.communicate(timeout=60)[0]
+    told = process.communicate(timeout=200)[0]
     assert process.returncode == 3, told
     failed = Ledger(root / "killed").read(trial.name)
-    assert failed and failed.attempts == 1 and failed.reason == "the trial's process was killed by SIGKILL"
+    assert failed and failed.attempts == 1 and failed.reason and "killed by SIGKILL" in failed.reason
     (record,) = run_plan([trial], root=root, retry_failed=True)
     assert record.attempts == 2 and record.resumed_from in (1, 20, 30, 40)
     assert same(record, whole)
@@ -140,7 +140,7 @@ def test_an_orphaned_trial_leaves_with_a_checkpoint(root: Path) -> None:
 def test_two_runners_of_one_suite_run_each_trial_once(root: Path) -> None:
     todo = plan(root, "shared", "none", "slow", steps=30)
     runners = [command(root, root / "shared.yaml", "--jobs", "1") for _ in range(2)]
-    told = [runner.communicate(timeout=240)[0] for runner in runners]
+    told = [runner.communicate(timeout=600)[0] for runner in runners]
     assert [runner.returncode for runner in runners] == [0, 0], told
     for trial in todo:
         record = Ledger(root / "shared").read(trial.name)

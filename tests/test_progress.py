@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trouble_plans import until
 
-from harness.ledger.progress import Progress, duration, headline, rows, time_left
+from harness.ledger.progress import duration, headline, rows, time_left
+from harness.ledger.view import View
+from harness.ledger.watch import Progress
 from harness.lock import claim_trial
 
 PLAN = [{"name": f"grid{g}-s0-aaaaaaaa", "label": f"grid{g}", "seed": 0} for g in (3, 4, 5)]
@@ -71,15 +74,56 @@ def test_durations_read_well(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_elsewhere_it_prints_plain_lines_and_only_news(folder: Path) -> None:
+def test_a_finished_record_is_read_again_when_it_is_written_again(folder: Path) -> None:
+    assert rows(folder, PLAN)[0].state == "done"
+    record = put(folder, 0, "record.json", {"status": "oom"})
+    os.utime(record, (time.time() + 5,) * 2)
+    assert rows(folder, PLAN)[0].state == "oom"
+
+
+# One view for the shell that runs the trials and for any other.
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_plain_lines_come_with_a_twentieth_of_the_work_or_half_a_minute(folder: Path) -> None:
+    stream, clock = io.StringIO(), Clock()
+    view = View(stream, clock=clock)
+
+    def printed(step: int, seconds: float) -> list[str]:
+        put(folder, 1, "status.json", {"step": step, "steps": 200, "phase": "train"})
+        clock.now += seconds
+        before = len(stream.getvalue())
+        view.show(rows(folder, PLAN), ["a claim is open"])
+        return [text[9:] for text in stream.getvalue()[before:].splitlines()]
+
+    grid3 = "grid3 seed 0: done after 1 min 00 s"
+    first = "1 of 3 done, 1 running, about 1 min 00 s left | grid4 seed 0: train 20/200 (10 %)"
+    assert printed(20, 0) == [grid3, first, "a claim is open"]
+    assert printed(40, 20) == []  # a thirtieth of the work, twenty seconds
+    assert printed(51, 1) == [first.replace("20/200 (10 %)", "51/200 (25 %)")]  # more than 30 of 600 steps
+    assert printed(52, 29) == []
+    assert printed(53, 2) == [first.replace("20/200 (10 %)", "53/200 (26 %)")]
+    put(folder, 1, "record.json", {"status": "diverged"})
+    (folder / "trials" / PLAN[1]["name"] / "status.json").unlink()
+    view.show(rows(folder, PLAN), [])
+    assert "grid4 seed 0: diverged" in stream.getvalue().splitlines()[-2]
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_elsewhere_the_runner_prints_plain_lines_and_the_end(folder: Path) -> None:
     stream = io.StringIO()
-    with Progress(folder, PLAN, stream=stream, interval_s=0.02) as progress:
-        time.sleep(0.3)
-        progress.note("a note")
+    with Progress(folder, PLAN, stream=stream, interval_s=0.02):
+        until(lambda: "1 of 3 done, 1 running" in stream.getvalue())
+        put(folder, 2, "record.json", {"status": "done"})
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 2
-    assert "1 of 3 done, 1 running" in lines[0]
-    assert "grid4 seed 0: train 50/200 (25 %), 321 images/s, loss 0.1235, 45 s left" in lines[0]
+    assert "grid4 seed 0: train 50/200 (25 %), 321 images/s, loss 0.1235, 45 s left" in lines[1]
+    assert "grid5 seed 0: done" in lines[-2] and "2 of 3 done, 1 running" in lines[-1]
     assert "\x1b" not in stream.getvalue()
 
 
@@ -97,8 +141,7 @@ def test_on_a_terminal_it_draws_a_table_and_respects_no_color(
         monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal()
     with Progress(folder, PLAN, stream=stream, interval_s=0.02):
-        time.sleep(0.3)
+        until(lambda: "50/200" in stream.getvalue())
     text = stream.getvalue()
     assert "grid4" in text
-    assert "50/200" in text
     assert ("\x1b[36m" in text) is not no_colour  # cyan: running

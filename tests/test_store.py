@@ -210,9 +210,9 @@ OPEN = """
     from pathlib import Path
     from harness.data.store import open_store
     from harness.spec import DataSpec
-    calls = []
-    store = open_store(DataSpec(source=sys.argv[1], size=16), 0, Path(sys.argv[2]), lambda *call: calls.append(call))
-    print(len(store.people["src"]), bool(calls), "torch" in sys.modules)
+    stages = set()
+    store = open_store(DataSpec(source=sys.argv[1], size=16), 0, Path(sys.argv[2]), lambda stage, *_: stages.add(stage))
+    print(len(store.people["src"]), bool(stages - {"waiting for another process"}), "torch" in sys.modules)
 """
 
 

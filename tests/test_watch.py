@@ -109,6 +109,30 @@ def test_without_a_plan_it_says_what_to_do(
     assert "Traceback" not in told
 
 
+def test_a_run_that_has_not_begun_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stream, found = io.StringIO(), []
+    place = tmp_path / "later"
+    watcher = threading.Thread(target=lambda: found.extend(follow(place, interval_s=0.02, stream=stream)), daemon=True)
+    watcher.start()
+    time.sleep(0.1)
+    assert watcher.is_alive() and stream.getvalue() == ""
+    write_ledger(place, grids=(3, 5), replicates=1, tile=8)
+    watcher.join(10)
+    assert [row.state for row in found] == ["done", "done"]
+    assert f"waiting for a run to begin in {place}" in capsys.readouterr().err
+
+
+def test_the_verb_waits_for_a_known_suite_and_for_no_misspelt_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[Path] = []
+    monkeypatch.setattr("harness.ledger.watch.follow", lambda folder, **_: waited.append(folder))
+    assert called(["watch", "smoke", "--results", str(tmp_path)], monkeypatch, capsys)[0] == 0
+    assert called(["watch", "smok", "--results", str(tmp_path)], monkeypatch, capsys)[0] == 2
+    assert called(["watch", "smoke", "--once", "--results", str(tmp_path)], monkeypatch, capsys)[0] == 2
+    assert waited == [tmp_path / "smoke"]
+
+
 def test_the_verb_watches_a_suite_by_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,7 +51,7 @@ def weights(record: Record) -> dict[str, torch.Tensor]:
     return load_tensors((record.folder / "weights.safetensors").read_bytes())
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 180.0) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
@@ -62,7 +62,7 @@ def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 def command(root: Path, file: Path, *more: str) -> subprocess.Popen[str]:
     """`harness run` in a process of its own, with one thread a trial."""
-    code = "from harness.execute import local; local.cores = lambda: 1; from harness.cli import main; main()"
+    code = "from harness.execute import devices; devices.cores = lambda: 1; from harness.cli import main; main()"
     arguments = ["run", str(file), "--out", str(root), "--plugin", str(PLUGIN), "--device", "cpu", *more]
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],

@@ -22,6 +22,7 @@ from harness.cli.list import list_, show
 from harness.cli.metrics import metrics_app
 from harness.cli.options import RESULTS, Json, Results, renamed
 from harness.cli.recognisers import app as recognisers_app
+from harness.cli.run import parse_jobs, run_trials
 from harness.cli.swap import swap
 from harness.cli.until import in_seconds, looks_for, run_until_decided, seconds_of
 from harness.cli.variance import variance
@@ -91,12 +92,6 @@ def _suite_names(incomplete: str) -> list[str]:
     return [name for name in known_suites() if name.startswith(incomplete)]
 
 
-def _jobs(text: str) -> str:
-    if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= 1024):
-        raise typer.BadParameter(f"{text!r} is neither `auto` nor a number from 1 to 1024")
-    return text
-
-
 @app.command()
 def run(
     suite: Annotated[
@@ -116,7 +111,10 @@ def run(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the specification.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
-    jobs: Annotated[str, typer.Option(callback=_jobs, metavar="N|auto", help="Trials at once.")] = "auto",
+    jobs: Annotated[
+        str, typer.Option(callback=parse_jobs, metavar="N|auto", help="Trials at once; auto: one a core, or one a GPU.")
+    ] = "auto",
+    per_gpu: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Trials at once on each GPU.")] = 1,
     results: Results = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, train nothing.")] = False,
     allow_large: Annotated[
@@ -143,7 +141,7 @@ def run(
     from harness import limits, terminal
     from harness.cli.dry_run import show_plan
     from harness.compute import choose_device
-    from harness.execute.local import choose_jobs
+    from harness.execute.devices import choose_jobs
     from harness.ledger.records import Ledger, inside
     from harness.registry import load_plugin
     from harness.score import weights
@@ -173,9 +171,10 @@ def run(
     amount = f"{terminal.count(len(todo), 'trial')} of {terminal.count(variants, 'variant')}"
     amount = f"at most {amount}, until the claims are decided" if looks else amount
     terminal.say(f"scale {chosen} ({reason}), {amount}, in {ledger.folder}")
+    at_once = min(choose_jobs(jobs, place, per_gpu), len(todo))
     if dry_run:
         estimates = plan.planned(todo, ledger)
-        show_plan(loaded, chosen, estimates, looks, ledger.folder, choose_jobs(jobs, place, len(todo)), json)
+        show_plan(loaded, chosen, estimates, looks, ledger.folder, at_once, json)
         return
     weights.preflight(trial.spec for trial in todo)
     for line in weights.locked(trial.spec for trial in todo):
@@ -186,15 +185,15 @@ def run(
     def content(planned: Sequence[Trial]) -> dict[str, Any]:
         return plan.plan_of(loaded, chosen, reason, planned, command, settings)
 
-    def train(batch: list[Trial], notes: list[str]) -> list[Record]:
-        return _execute(batch, ledger.folder, results, jobs, retry_failed, timeout, notes)
+    def train(batch: list[Trial]) -> list[Record]:
+        options = {"jobs": jobs, "per_gpu": per_gpu, "retry_failed": retry_failed, "timeout_s": timeout}
+        return run_trials(batch, ledger.folder, results, options)
 
     if looks:
-        at_once = choose_jobs(jobs, place, len(todo))
         todo, records = run_until_decided(todo, looks, ledger, content, train, in_seconds(budget), at_once)
     else:
         ledger.write_plan(content(everything))
-        records = train(todo, [])
+        records = train(todo)
     ledger.records()
     for _, problem in ledger.damaged:
         terminal.say(f"warning: {problem}")
@@ -233,29 +232,6 @@ def _readable(root: Path) -> Callable[[str], str]:
         return folder
 
     return folder_of
-
-
-def _execute(
-    todo: list[Trial],
-    folder: Path,
-    root: Path,
-    jobs: str,
-    retry_failed: bool,
-    timeout: float | None,
-    notes: Sequence[str],
-) -> list[Record]:
-    from harness.execute import Interruption, run_plan
-    from harness.ledger.progress import Progress
-    from harness.terminal import say
-
-    planned = [{"name": trial.name, "label": trial.label, "seed": trial.seed} for trial in todo]
-    count = jobs if jobs == "auto" else int(jobs)
-    try:
-        with Progress(folder, planned, notes=notes):
-            return run_plan(todo, root=root, jobs=count, retry_failed=retry_failed, timeout_s=timeout)
-    except Interruption as stop:
-        say(f"interrupted: {stop}")
-        raise typer.Exit(128 + stop.signum) from None
 
 
 def _report(folder: Path, out: Path | None, formats: set[str]) -> list[Path]:

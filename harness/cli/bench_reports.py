@@ -73,7 +73,7 @@ def overhead(folder: Path, root: Path, json: bool) -> None:
 def packing(threads: int | None, blocks: int, steps: int, settings: Sequence[str], root: Path, json: bool) -> None:
     """One trial on all cores against one on each; `threads`: as if the machine had so many cores."""
     from harness.bench import packing as bench
-    from harness.execute.local import cores
+    from harness.execute.devices import cores
     from harness.suite.settings import from_options, resolve
     from harness.suite.yamlfile import Where
 

@@ -59,7 +59,7 @@ def run_until_decided(
     looks: Sequence[int],
     ledger: Ledger,
     plan: Callable[[Sequence[Trial]], Mapping[str, Any]],
-    train: Callable[[list[Trial], list[str]], list[Record]],
+    train: Callable[[list[Trial]], list[Record]],
     budget_s: float | None,
     at_once: int,
 ) -> tuple[list[Trial], list[Record]]:
@@ -88,7 +88,7 @@ def run_until_decided(
             pairs, labels = len({trial.seed for trial in batch}), dict.fromkeys(trial.label for trial in batch)
             terminal.say(f"round {number}: {terminal.count(pairs, 'pair')} of {', '.join(labels)}")
             found |= {trial.name: trial for trial in batch}
-            records |= {record.name: record for record in train(batch, lines if number > 1 else [])}
+            records |= {record.name: record for record in train(batch)}
     ended = ((ledger.plan() or {}).get("until") or {}).get("ended")
     limit = f"the next round would not end within the budget of {(budget_s or 0) / 60:.3g} min"
     terminal.say(

@@ -94,7 +94,8 @@ def _open_or_build(data: DataSpec, seed: int, home: Path, progress: Progress | N
     except (FileNotFoundError, DamagedPack):
         pass
     # One builder a set at a time; the guard ends with its process, however that ends.
-    with guarded(home, f".guard-{fingerprint[:12]}"):
+    waiting = (lambda: progress("waiting for another process", 0, 1)) if progress else (lambda: None)
+    with guarded(home, f".guard-{fingerprint[:12]}", waiting):
         try:
             return _face_store(store, read_pack(store, key), data, folder)  # another process was faster
         except FileNotFoundError:

@@ -1,6 +1,6 @@
 """One trial in a process of its own: hold it, run its course, write the record.
 
-Started by `harness.execute.local` as `python -m harness.execute JOB.json`. Exit status: 0 when a record was written,
+Forked by `harness.execute.warm` or started as `python -m harness.execute`. Exit status: 0 when a record was written,
 143 when it was told to stop (a checkpoint remains), 75 when another process holds the trial.
 """
 
@@ -32,6 +32,7 @@ class Stopped(Exception):
 def run_trial(job: dict[str, Any]) -> int:
     """Run the trial of a job description to its record; returns the exit status."""
     began = time.monotonic()
+    from harness.execute.done import is_done
     from harness.execute.heartbeat import Heartbeat
     from harness.ledger.records import Ledger
     from harness.lock import Busy, claim_trial
@@ -46,8 +47,7 @@ def run_trial(job: dict[str, Any]) -> int:
         with claim_trial(folder):
             beat = Heartbeat(folder)
             beat("start")
-            done = ledger.read(trial.name)
-            if done and done.status == "done" and done.score_digest == trial.score_digest:
+            if is_done(ledger.read(trial.name), trial, retry_failed=True):
                 return 0
             record = _outcome(trial, folder, job, beat, began)
             beat("write")
@@ -70,31 +70,32 @@ def _outcome(trial: Trial, folder: Path, job: dict[str, Any], beat: Heartbeat, b
     from harness.execute.course import Place, run_course
     from harness.ledger.records import Record
 
-    record = Record.of(trial, status="failed", started=_now(), attempts=job["attempts"])
-    place = Place(folder, Path(job["root"]), torch.device(job["device"]), job["jobs"], began)
+    kept = job["kept"] or {}
+    record = Record.of(trial, status="failed", started=_now(), attempts=job["attempt"], cost=kept)
+    place = Place(folder, Path(job["root"]), torch.device(job["device"]), job["jobs"], job["shared"], began)
     try:
         for file in job["plugins"]:
             registry.load_plugin(Path(file))
-        return replace(run_course(trial, record, place, job.get("rescore"), beat), finished=_now())
+        return replace(run_course(trial, record, place, kept, beat), finished=_now())
     except Stopped:
         raise
-    except Exception as error:
+    except BaseException as error:  # a plugin's SystemExit and KeyboardInterrupt, too, are only its own
         traceback.print_exc()
-        reason = f"{type(error).__name__}: {error}"
-        return replace(
-            record, status=_status_of(error), reason=reason, finished=_now(), log_tail=log_tail(folder)
-        )  # fmt: skip
+        reason = ": ".join(filter(None, (type(error).__name__, str(error))))
+        return replace(record, status=_status_of(error), reason=reason, finished=_now(), log_tail=log_tail(folder))
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _status_of(error: Exception) -> str:
+def _status_of(error: BaseException) -> str:
     from harness.train.loop import OutOfMemory
     from harness.train.optimise import Diverged
 
-    return "diverged" if isinstance(error, Diverged) else "oom" if isinstance(error, OutOfMemory) else "failed"
+    # Out of a CPU's memory torch raises a RuntimeError that only its words tell from others.
+    full = isinstance(error, OutOfMemory | MemoryError) or "can't allocate memory" in str(error)
+    return "diverged" if isinstance(error, Diverged) else "oom" if full else "failed"
 
 
 def log_tail(folder: Path, lines: int = 30, width: int = 300) -> str:

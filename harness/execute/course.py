@@ -49,7 +49,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a trial works: its folder, the root of the results, its device, how many trials run at once.
+    """Where a trial works: its folder, the root of the results, its device; how many trials run, and whether on it.
 
     `began`: when its process did, by the monotonic clock.
     """
@@ -58,11 +58,12 @@ class Place:
     root: Path
     device: torch.device
     jobs: int
+    shared: bool
     began: float
 
 
-def run_course(trial: Trial, record: Record, place: Place, kept: dict[str, Any] | None, beat: Heartbeat) -> Record:
-    """The record of the trial when it is done. `kept` is the cost of weights that need a new scoring only.
+def run_course(trial: Trial, record: Record, place: Place, kept: dict[str, Any], beat: Heartbeat) -> Record:
+    """The record of the trial when it is done. `kept` is the cost of weights that need a new scoring only, or empty.
 
     Raises Stopped after a checkpoint, and whatever goes wrong.
     """
@@ -144,7 +145,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 def _cost(trial: Trial, trained: Trained, place: Place, waited: float) -> dict[str, Any]:
     """What the trained model costs, and the SHA-256 of its weights, which are written here."""
     void = "resumed" if trained.resumed_from else "smaller micro-batch" if trained.micro_batch else None
-    void = void or ("shares its GPU" if place.device.type == "cuda" and place.jobs > 1 else None)
+    void = void or ("shares its GPU" if place.device.type == "cuda" and place.shared else None)
     if waited > MOST_WAITING:
         void = void or WAITED
     return {

@@ -1,25 +1,16 @@
-"""The state of a running suite, read from its folder only, so that any other shell can watch it as well.
-
-On a terminal: a live table. Elsewhere: plain lines every few seconds. Always on stderr; NO_COLOR is respected.
-"""
+"""The state of a suite's trials, read from its folder only, so that any shell can see it; and its words."""
 
 from __future__ import annotations
 
+import functools
 import json
-import os
-import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Any
 
 from harness.lock import held
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 STALE_S = 120.0  # a trial whose status is older than this, and that nobody holds, is not running
 
@@ -49,12 +40,13 @@ def rows(folder: Path, planned: Iterable[Mapping[str, Any]]) -> list[Row]:
 
 def _row(folder: Path, trial: Mapping[str, Any]) -> Row:
     name, label, seed = str(trial["name"]), str(trial["label"]), int(trial["seed"])
-    record = _read(folder / "record.json")
-    status = _read(folder / "status.json")
-    running = bool(status) and (held(folder) or time.time() - _modified(folder / "status.json") < STALE_S)
-    if record and not (running and _modified(folder / "status.json") > _modified(folder / "record.json")):
-        wall = (record.get("cost") or {}).get("wall_s") or {}
-        return Row(name, label, seed, str(record.get("status", "?")), wall_s=_number(wall.get("total")))
+    recorded, beaten = _modified(folder / "record.json"), _modified(folder / "status.json")
+    status = _read(folder / "status.json") if beaten else {}
+    running = bool(status) and (held(folder) or time.time() - beaten / 1e9 < STALE_S)
+    if recorded and not (running and beaten > recorded):
+        ended, wall_s = _outcome(folder / "record.json", recorded)
+        if ended:
+            return Row(name, label, seed, ended, wall_s=wall_s)
     if not running:
         return Row(name, label, seed, "waiting")
     return Row(
@@ -72,11 +64,20 @@ def _row(folder: Path, trial: Mapping[str, Any]) -> Row:
     )
 
 
-def _modified(path: Path) -> float:
+@functools.lru_cache(maxsize=4096)
+def _outcome(path: Path, modified: int) -> tuple[str, float | None]:
+    """Status and seconds of a record, read once for each time it is written; no status when it cannot be read."""
+    record = _read(path)
+    wall = (record.get("cost") or {}).get("wall_s") or {}
+    return str(record.get("status", "")), _number(wall.get("total"))
+
+
+def _modified(path: Path) -> int:
+    """When a file was written last, in nanoseconds; 0 for none."""
     try:
-        return path.stat().st_mtime
+        return path.stat().st_mtime_ns
     except OSError:
-        return 0.0
+        return 0
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def time_left(current: list[Row]) -> float | None:
+def time_left(current: Sequence[Row]) -> float | None:
     """Seconds until all is done, from what is known now; None while nothing is known."""
     running = [row for row in current if row.state == "running"]
     waiting = sum(row.state == "waiting" for row in current)
@@ -119,7 +120,18 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def headline(current: list[Row]) -> str:
+def share(current: Sequence[Row]) -> float:
+    """How much of the work is over, from 0 to 1."""
+    parts = (row.step / row.steps if row.steps else 0.0 for row in current if row.state == "running")
+    return (sum(map(over, current)) + sum(parts)) / max(1, len(current))
+
+
+def over(row: Row) -> bool:
+    """Whether a trial neither waits nor runs."""
+    return row.state not in ("waiting", "running")
+
+
+def headline(current: Sequence[Row]) -> str:
     """`4 of 15 done, 1 diverged, 2 running, about 3 min 20 s left`."""
     counts: dict[str, int] = {}
     for row in current:
@@ -148,99 +160,6 @@ def doing(row: Row) -> str:
     return f"{row.phase} {row.part}".strip() or row.state
 
 
-def drawn(current: list[Row]) -> Table:
-    """A table of rich for a terminal; of many trials the last twelve that have begun."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(headline(current)), title_justify="left", box=None, pad_edge=False)
-    for name, justify in (("trial", "left"), ("seed", "right"), ("state", "left"), ("step", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for name in ("images/s", "loss", "left"):
-        table.add_column(name, justify="right")
-    shown = [row for row in current if row.state != "waiting"][-12:] if len(current) > 20 else current
-    colours = {"done": "green", "running": "cyan", "waiting": "dim"}
-    for row in shown:
-        table.add_row(
-            Text(row.label),  # a name with [brackets] is a name
-            str(row.seed),
-            Text(doing(row), style=colours.get(row.state, "red")),
-            f"{row.step}/{row.steps}" if row.steps else "",
-            f"{row.images_per_s:.0f}" if row.images_per_s else "",
-            f"{row.loss:.4g}" if row.loss is not None else "",
-            duration(row.eta_s) if row.eta_s is not None else "",
-        )
-    return table
-
-
-class Progress:
-    """Shows the state of a suite's folder while the `with` block runs. `note` prints a line at any time.
-
-    `live` chooses the table (the default: when the stream is a terminal that can move its cursor). `notes` are lines
-    under it, such as how the claims stood at the last look.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        planned: Iterable[Mapping[str, Any]],
-        *,
-        stream: TextIO | None = None,
-        live: bool | None = None,
-        interval_s: float | None = None,
-        notes: Sequence[str] = (),
-    ) -> None:
-        self.folder, self.planned = folder, list(planned)
-        self.stream = stream or sys.stderr
-        terminal = self.stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
-        self.live = terminal if live is None else live
-        self.interval_s = interval_s or (0.5 if self.live else 5.0)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-        self._console: Any = None
-        self._last = ""
-        self._notes = list(notes)
-
-    def __enter__(self) -> Self:
-        if self.live:
-            from rich.console import Console
-
-            self._console = Console(file=self.stream)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def note(self, text: str) -> None:
-        """Print one line above the table, or among the lines."""
-        if self._console is not None:
-            self._console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=self.stream, flush=True)
-
-    def _run(self) -> None:
-        if not self.live:
-            while not self._stop.wait(self.interval_s):
-                self._lines()
-            return
-        from rich.console import Group
-        from rich.live import Live
-        from rich.text import Text
-
-        with Live(console=self._console, auto_refresh=False, transient=True) as live:
-            while True:
-                table = drawn(rows(self.folder, self.planned))
-                live.update(Group(table, *(Text(note, style="dim") for note in self._notes)), refresh=True)
-                if self._stop.wait(self.interval_s):
-                    return
-
-    def _lines(self) -> None:
-        current = rows(self.folder, self.planned)
-        text = " | ".join([headline(current), *(line(row) for row in current if row.state == "running")])
-        if text != self._last:
-            self._last = text
-            self.note(f"{time.strftime('%H:%M:%S')} {text}")
+def outcome(row: Row) -> str:
+    """A trial that is over in one line."""
+    return f"{row.label} seed {row.seed}: {row.state}" + (f" after {duration(row.wall_s)}" if row.wall_s else "")

@@ -1,21 +1,60 @@
-"""A suite that runs elsewhere, seen from its files alone: plan, records, states, histories and preview strips."""
+"""A suite seen from its files alone while it runs: here, beside the trials, or from any other shell.
+
+Read are plan, records, states, histories and preview strips.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
-from harness.errors import UsageError
-from harness.ledger.progress import Row, drawn, duration, headline, line, rows
+from harness.errors import EnvironmentProblem, UsageError
+from harness.ledger.progress import Row, over, rows
 from harness.ledger.records import Ledger
-from harness.terminal import cell
+from harness.ledger.view import View
 
 TAIL = 65_536  # bytes of a history that are read for its last errors
+LIVE_S, PLAIN_S = 0.5, 1.0  # between two looks
+
+
+class Progress:
+    """Shows the trials of a suite that are planned here, on stderr, while the `with` block runs them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        planned: Sequence[Mapping[str, Any]],
+        *,
+        stream: TextIO | None = None,
+        interval_s: float | None = None,
+    ) -> None:
+        self.folder, self.planned = folder, planned
+        self.view = View(stream or sys.stderr, passing=True)
+        self.interval_s = interval_s or (LIVE_S if self.view.live else PLAIN_S)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self.view:
+            while not self._stop.wait(self.interval_s):
+                self.view.show(*look(self.folder, self.planned))
+            self.view.show(*look(self.folder, self.planned), now=True)
 
 
 def follow(
@@ -23,60 +62,56 @@ def follow(
 ) -> list[Row]:
     """Show the suite in `folder` until no trial waits or runs (or once), and return the last state.
 
-    A live table on a terminal; elsewhere a line whenever something is new, without any escape codes. The plan is read
-    anew at every look, as a new run may have replaced it. UsageError without a plan.
+    A run that has not begun is waited for. The plan is read anew at every look, as a new run may have replaced it.
+    UsageError when there is no plan to show once.
     """
     out = stream or sys.stdout
-    terminal = out.isatty() and os.environ.get("TERM") not in (None, "", "dumb") and not once
-    pause = interval_s or (1.0 if terminal else 5.0)
-    if not terminal:
-        return _lines(folder, once, pause, out)
-    from rich.console import Console, Group
-    from rich.live import Live
-    from rich.text import Text
-
-    with Live(console=Console(file=out), auto_refresh=False) as live:
+    with View(out, live=False if once else None) as view:
+        pause = interval_s or (LIVE_S if view.live else PLAIN_S)
+        if not once:
+            _wait_for_a_plan(folder, pause)
         while True:
             current, notes = state(folder)
-            live.update(Group(drawn(current), *(Text(note, overflow="fold") for note in notes)), refresh=True)
-            if ended(current):
+            ended = all(map(over, current))
+            view.show(current, notes, now=once or ended)
+            if once or ended:
                 return current
             time.sleep(pause)
 
 
-def _lines(folder: Path, once: bool, pause: float, out: TextIO) -> list[Row]:
-    last: list[str] = []
-    while True:
-        current, notes = state(folder)
-        told = [headline(current), *map(_told, current), *notes]
-        told = [cell(text) for text in told if text]
-        news = told if once or not last else [text for text in told if text not in last]
-        for text in news:
-            print(f"{time.strftime('%H:%M:%S')} {text}", file=out, flush=True)
-        if once or ended(current):
-            return current
-        last = told
+def _wait_for_a_plan(folder: Path, pause: float) -> None:
+    if not (folder / "plan.json").exists():
+        print(f"waiting for a run to begin in {folder}", file=sys.stderr, flush=True)
+    while not (folder / "plan.json").exists():
         time.sleep(pause)
 
 
-def _told(row: Row) -> str:
-    if row.state == "running":
-        return line(row)
-    if row.state == "waiting":
-        return ""
-    return f"{row.label} seed {row.seed}: {row.state}" + (f" after {duration(row.wall_s)}" if row.wall_s else "")
-
-
 def state(folder: Path) -> tuple[list[Row], list[str]]:
-    """The planned trials now, and what else is to be said: errors of those that run, claims, the newest strip."""
+    """The planned trials now, and what else is to be said. UsageError without a plan."""
     plan = Ledger(folder).plan()
     if not plan or not plan.get("trials"):
         raise UsageError(f"{folder} holds no plan with trials. Start one: harness run SUITE")
-    current = rows(folder, plan["trials"])
+    return look(folder, plan["trials"])
+
+
+def look(folder: Path, planned: Sequence[Mapping[str, Any]]) -> tuple[list[Row], list[str]]:
+    """These trials now, and what else is to be said: errors of those that run, claims, the newest preview strip."""
+    current = rows(folder, planned)
     notes = [text for row in current if row.state == "running" and (text := _errors(folder, row))]
-    strip = newest_preview(folder, plan["trials"])
-    notes += claims_at_the_last_look(plan)
+    with contextlib.suppress(OSError):
+        notes += _claims(folder, (folder / "plan.json").stat().st_mtime_ns)
+    running = [{"name": row.name} for row in current if row.state == "running"]
+    strip = newest_preview(folder, running or planned)
     return current, [*notes, *([f"newest preview: {strip}"] if strip else [])]
+
+
+@functools.lru_cache(maxsize=64)
+def _claims(folder: Path, modified: int) -> list[str]:
+    """The claims of the plan, read once for each time it is written."""
+    try:
+        return claims_at_the_last_look(Ledger(folder).plan() or {})
+    except EnvironmentProblem:  # damaged: whoever runs the suite says so
+        return []
 
 
 def claims_at_the_last_look(plan: Mapping[str, Any]) -> list[str]:
@@ -85,11 +120,6 @@ def claims_at_the_last_look(plan: Mapping[str, Any]) -> list[str]:
     stood: Mapping[str, Any] = next((row["claims"] for row in reversed(rounds) if "claims" in row), {})
     lines = {id: f"{id}: {one['state']} at {one['pairs']} pairs" for id, one in stood.items()}
     return [", ".join(filter(None, [line, stood[id]["needs"]])) for id, line in lines.items()]
-
-
-def ended(current: Sequence[Row]) -> bool:
-    """Whether no trial waits or runs."""
-    return not any(row.state in ("waiting", "running") for row in current)
 
 
 def newest_preview(folder: Path, trials: Sequence[Mapping[str, Any]]) -> Path | None:

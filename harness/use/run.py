@@ -12,8 +12,8 @@ from harness import registry, report
 from harness.compute import choose_device
 from harness.errors import UsageError
 from harness.execute import Interruption, run_plan
-from harness.ledger.progress import Progress
 from harness.ledger.records import Ledger, inside
+from harness.ledger.watch import Progress
 from harness.photos.ready import ready
 from harness.score import weights
 from harness.suite import suite as suites
