@@ -6,7 +6,7 @@ from metrics.info import Direction, MetricInfo
 
 LOSS = "loss:"  # `loss:total`, `loss:face_l1`, `loss:perceptual.lpips`
 
-DIVERGED = "diverged"
+DIVERGED, STEP_SECONDS = "diverged", "step_seconds"
 
 
 def _cost(name: str, direction: Direction, unit: str, what: str, title: str, decimals: int = 0) -> MetricInfo:
@@ -23,6 +23,7 @@ COSTS = {
         _cost("train_images_per_s", "higher", "images/s", "median over the blocks of a training", "Training speed"),
         _cost("swap_images_per_s", "higher", "images/s", "swaps at batch 32, median over blocks", "Swap speed"),
         _cost("peak_memory_mb", "lower", "MB", "of the training process", "Peak memory"),
+        _cost(STEP_SECONDS, "lower", "s", "a training step, in turns in one process", "Time of a step", 4),
         _cost("train_seconds", "lower", "s", "the training loop alone", "Training time"),
         _cost(
             "loss_roughness",

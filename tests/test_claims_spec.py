@@ -105,6 +105,12 @@ def test_metrics_are_known_and_computed_by_the_suite() -> None:
     assert "leave out 'reconstruction'" in told
 
 
+def test_speed_is_claimed_without_a_metric() -> None:
+    [part] = loaded("  - {id: C1, says: s, faster: {a: grid3, than: grid7, by: 0.1}}\n").claims[0]["parts"]
+    assert part == {"relation": "faster", "metric": "step_seconds", "a": "grid3", "than": "grid7", "by": 0.1}
+    assert "compared with itself" in error_of("  - {id: C1, says: s, faster: {a: grid3, than: grid3}}\n")
+
+
 def test_one_claim_is_primary_the_first_when_none_says_so() -> None:
     one = "  - {id: C1, says: s, metric: leak_gap, better: {a: grid3, than: grid7}}\n"
     other = one.replace("C1", "C2").replace("says: s", "says: s, primary: true")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from test_bench import Hands
 
+from harness.claims.blocks import BLOCK
 from harness.claims.looks import nominal
 from harness.claims.stats import wilson
-from harness.gates.decision import BLOCK, LEVEL, STAGES, bounded, decide
+from harness.gates.decision import LEVEL, STAGES, bounded, decide
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ class Stage:
     """A claim at one look. ``place`` is the look's place among the looks, ``n`` its number of pairs.
 
     ``supports`` and ``refutes`` are the p-values of the whole claim: NaN where it cannot be judged, or is void.
+    ``once``: it rests on no pairs of people, so that there is one look at it.
     """
 
     place: int
@@ -29,6 +30,7 @@ class Stage:
     supports: float
     refutes: float
     void: str = ""
+    once: bool = False
 
     @property
     def p(self) -> float:
@@ -57,9 +59,14 @@ def labels_of(claim: Mapping[str, Any]) -> list[str]:
 
 def course_of(table: Table, claim: Mapping[str, Any], looks: Sequence[int]) -> list[Stage]:
     """The claim at each look that its records reach; at the only one, reached or not, where the plan has one."""
-    if len(looks) == 1:
+    if len(looks) == 1 or rests_on_steps(claim):
         return [_stage(table, claim, 0, looks[0])]
     return [_stage(table.first(n), claim, place, n) for place, n in enumerate(looks) if _reached(table, claim, n)]
+
+
+def rests_on_steps(claim: Mapping[str, Any]) -> bool:
+    """Whether a claim is about timed steps alone, and needs no trial."""
+    return all(part["relation"] == "faster" for part in claim["parts"]) and not claim.get("only_if")
 
 
 def _reached(table: Table, claim: Mapping[str, Any], n: int) -> bool:
@@ -74,7 +81,7 @@ def _stage(table: Table, claim: Mapping[str, Any], place: int, n: int) -> Stage:
     names = (str(claim["id"]), str(n))
     parts = tuple(gather(table, part, *names, str(number)) for number, part in enumerate(claim["parts"]))
     supports, refutes = (math.nan, math.nan) if void else _p(parts)
-    return Stage(place, n, parts, supports, refutes, void)
+    return Stage(place, n, parts, supports, refutes, void, rests_on_steps(claim))
 
 
 def _p(parts: Sequence[Evidence]) -> tuple[float, float]:

@@ -129,6 +129,8 @@ def _answer(
     relation: Relation, looks: Sequence[int], level: float, before: Evidence | None, look: Look
 ) -> tuple[str, str]:
     kind, n = relation["relation"], looks[-1]
+    if kind == "faster":
+        return YES, "steps of both take turns in one process; differences of a few percent are found"
     if n < 2:
         return NO, "one pair has no spread: two at least, and four to be of use"
     at = nominal(looks, level)[-1]

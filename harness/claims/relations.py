@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from harness.claims import stats, trend
+from harness.claims.blocks import block_estimate
 from harness.claims.evidence import Evidence, Missing, Rows, one_sided, replicates_of, rows_of
 from harness.claims.transition import STEP, transition_fit
 from harness.claims.words import Relation, axis, describe
@@ -84,6 +85,25 @@ def _level(table: Table, relation: Relation, text: str, rng: np.random.Generator
         text, metric, facts.unit, found.mean, found.n, rows.over, supports, refutes,
         partial(found.clipped, *facts.range), margin=value, notes=(share, *rows.notes),
         flips=lambda: stats.sign_flip(sign * (values - value), rng, "greater", rows.over),
+    )  # fmt: skip
+
+
+def _faster(table: Table, relation: Relation, text: str, rng: np.random.Generator) -> Evidence:
+    """How many times as many steps a second: blocks of readings that took turns are the units, not pairs of people."""
+    metric, found = relation["metric"], table.steps
+    lacking = [name for name in (relation["a"], relation["than"]) if name not in found]
+    if lacking:
+        raise Missing(f"no step of {' and '.join(lacking)} was timed: harness run does so where steps.json lacks it")
+    ratio = block_estimate(np.log(np.asarray(found[relation["than"]]) / np.asarray(found[relation["a"]])))
+    supports, refutes = one_sided(ratio, math.log1p(relation["by"]), 1)
+
+    def bounds(confidence: float) -> tuple[float, float]:
+        low, high = ratio.bounds(confidence)
+        return math.exp(low), math.exp(high)
+
+    return Evidence(
+        text, metric, "times as fast", math.exp(ratio.mean), ratio.n, ratio.over, supports, refutes, bounds,
+        margin=1 + relation["by"], own_scale=True, notes=(f"{len(found[relation['a']])} steps of each, in turns",),
     )  # fmt: skip
 
 
@@ -189,6 +209,7 @@ def _correlation(table: Table, relation: Relation, text: str, rng: np.random.Gen
 _RELATIONS: Mapping[str, Callable[[Table, Relation, str, np.random.Generator], Evidence]] = {
     "difference": _difference,
     "equivalent": _equivalent,
+    "faster": _faster,
     "level": _level,
     "monotone": _monotone,
     "step": _step,

@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy import stats
 
-from harness.claims.course import labels_of, looks_of
+from harness.claims.course import labels_of, looks_of, rests_on_steps
 from harness.claims.looks import nominal
 from harness.claims.verdict import ALPHA, REFUTED, SUPPORTED, UNDECIDED, Part, Verdict, judge, primary_of
 from harness.ledger.table import Table
@@ -65,6 +65,10 @@ def finished(table: Table, label: str) -> int:
 
 
 def _standing(table: Table, claim: Mapping[str, Any], verdict: Verdict, looks: Sequence[int], level: float) -> Standing:
+    if rests_on_steps(claim):
+        done = verdict.verdict != UNDECIDED
+        needs = "" if done else "decided by the steps that were timed"
+        return Standing(str(claim["id"]), verdict.primary, verdict.verdict if done else CLOSED, (), 0, needs)
     labels = tuple(labels_of(claim) or [variant.label for variant in table.variants])
     pairs = min((finished(table, label) for label in labels), default=0)
     state, needs = verdict.verdict, ""

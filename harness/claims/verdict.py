@@ -112,7 +112,9 @@ def primary_of(claims: Sequence[Mapping[str, Any]]) -> int:
 
 def _sequential(course: Sequence[Stage], looks: Sequence[int]) -> float:
     """The smallest level at which some look decides the claim; NaN when none can."""
-    known = [overall(looks, stage.place, stage.p) for stage in course if not math.isnan(stage.p)]
+    known = [
+        stage.p if stage.once else overall(looks, stage.place, stage.p) for stage in course if not math.isnan(stage.p)
+    ]
     return min(known, default=math.nan)
 
 
@@ -128,18 +130,18 @@ def _verdict(
     if not course:
         wanted = f"no look yet: {', '.join(labels_of(claim))} at {looks[0]} pairs are needed"
         return Verdict(claim["id"], says, source, UNDECIDED, wanted, (), primary)
-    at = nominal(looks, level)
+    at = (level,) if course[0].once else nominal(looks, level)
     stage = next((stage for stage in course if stage.p <= at[stage.place]), course[-1])
     tested = at[stage.place]
     verdict = REFUTED if stage.refutes <= tested else SUPPORTED if stage.supports <= tested else UNDECIDED
     verdict = UNDECIDED if waits_for else verdict
     parts = tuple(
-        _part(part, table.facts(part.metric), tested, len(stage.parts), level, looks, stage.place)
+        _part(part, table.facts(part.metric), tested, len(stage.parts), level, looks[: len(at)], stage.place)
         for part in stage.parts
     )
     reasons = [stage.void, f"the primary claim {waits_for} is open, and is decided first" if waits_for else ""]
     reasons += [part.reason for part in parts]
-    if len(looks) > 1:
+    if len(at) > 1:
         reasons.append(f"look {stage.place + 1} of {len(looks)}, {looks[stage.place]} pairs")
     reason = "; ".join(filter(None, reasons))
     return Verdict(claim["id"], says, source, verdict, reason, parts, primary, stage.n, stage.void)

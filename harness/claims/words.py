@@ -22,6 +22,9 @@ def describe(relation: Relation, look: Look) -> str:
                 return f"{name} is not {less} for {a} than for {than} by more than {-by:g}"
             more = "higher" if relation["sign"] > 0 else "lower"
             return f"{name} is {more} for {a} than for {than}" + (f" by more than {by:g}" if by else "")
+        case "faster":
+            by = f" by more than {relation['by']:.0%}" if relation["by"] else ""
+            return f"a training step of {relation['a']} is faster than one of {relation['than']}{by}"
         case "equivalent":
             return f"{name} of {relation['a']} and {relation['to']} differ by less than {relation['within']:g}"
         case "level":

@@ -23,6 +23,7 @@ from harness.cli.metrics import metrics_app
 from harness.cli.options import RESULTS, Json, Results, renamed
 from harness.cli.recognisers import app as recognisers_app
 from harness.cli.run import parse_jobs, run_trials
+from harness.cli.steps import time_claimed_steps
 from harness.cli.swap import swap
 from harness.cli.until import in_seconds, looks_for, run_until_decided, seconds_of
 from harness.cli.variance import variance
@@ -189,6 +190,7 @@ def run(
         options = {"jobs": jobs, "per_gpu": per_gpu, "retry_failed": retry_failed, "timeout_s": timeout}
         return run_trials(batch, ledger.folder, results, options)
 
+    time_claimed_steps(loaded.claims, everything, ledger.folder)
     if looks:
         todo, records = run_until_decided(todo, looks, ledger, content, train, in_seconds(budget), at_once)
     else:

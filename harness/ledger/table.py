@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from harness.files import Damaged
 from harness.ledger.facts import Facts, facts_of
 from harness.ledger.records import Ledger, Record
+from harness.ledger.steps import STEPS, read_steps
 from metrics.costs import COSTS, DIVERGED, LOSS
 
 Array = NDArray[np.float64]
@@ -161,6 +163,7 @@ class Table:
     variants: tuple[Variant, ...]
     unplanned: int  # records in the folder that the plan does not name (older code, data or options)
     damaged: tuple[tuple[str, str], ...] = ()  # (trial, reason) of files that were not trusted
+    steps: Mapping[str, Sequence[float]] = field(default_factory=dict)  # seconds of each timed step by variant
 
     @cached_property
     def recorded(self) -> Mapping[str, Mapping[str, Any]]:
@@ -234,7 +237,13 @@ def load(folder: Path) -> Table:
     named = {planned["name"] for planned in plan["trials"]}
     found = {path.parent.name for path in (ledger.folder / "trials").glob("*/record.json")}
     variants = tuple(Variant(label, trials[0].settings, tuple(trials)) for label, trials in grouped.items())
-    return Table(ledger.folder, plan, variants, len(found - named), tuple(sorted(ledger.damaged)))
+    steps: Mapping[str, Any] = {}
+    try:
+        steps = read_steps(ledger.folder)
+    except (OSError, Damaged) as error:
+        ledger.damaged.append((STEPS, f"{STEPS} is damaged: {error}"))
+    damaged = tuple(sorted(ledger.damaged))
+    return Table(ledger.folder, plan, variants, len(found - named), damaged, steps.get("seconds", {}))
 
 
 def _trial(ledger: Ledger, planned: Mapping[str, Any]) -> Outcome:

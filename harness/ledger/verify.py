@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import EnvironmentProblem
+from harness.files import Damaged
 from harness.ledger.manifest import Repair, damaged_files, known_files, repair_of
 from harness.ledger.records import Ledger, Record
+from harness.ledger.steps import STEPS, read_steps
 from harness.lock import held
 
 DO: dict[Repair, str] = {
@@ -52,6 +54,10 @@ def verify_suite(folder: Path) -> Verdict:
         files += plan is not None
     except EnvironmentProblem as error:
         found.append(Finding(folder / "plan.json", _reason(error), f"run again: {command} writes it anew"))
+    try:
+        files += bool(read_steps(folder))
+    except (OSError, Damaged) as error:
+        found.append(Finding(folder / STEPS, str(error), f"time the steps again: delete it, then {command}"))
     records = ledger.records()
     again = DO["train"].format(command=command)
     for name, why in ledger.damaged:

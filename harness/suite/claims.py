@@ -19,7 +19,7 @@ from harness.suite.matrix import Cell
 from harness.suite.settings import explain
 from harness.suite.yamlfile import Document, Path_
 from metrics import costs
-from metrics.costs import COSTS, LOSS
+from metrics.costs import COSTS, LOSS, STEP_SECONDS
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Labels = Annotated[list[str], Field(min_length=3)]
@@ -43,6 +43,14 @@ class Equivalent(_Model):
     a: str
     to: str
     within: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+class Faster(_Model):
+    """One variant's training step against another's, timed in turns in one process; `by` 0.1: by a tenth."""
+
+    a: str
+    than: str
+    by: Number = 0.0
 
 
 class Monotone(_Model):
@@ -95,6 +103,7 @@ class Relation(_Model):
     higher: Compared | None = None
     lower: Compared | None = None
     equivalent: Equivalent | None = None
+    faster: Faster | None = None
     monotone: Monotone | None = None
     step: Step | None = None
     correlation: Correlation | None = None
@@ -188,7 +197,7 @@ class _Reader:
         if len(named) != 1:
             raise self.error(at, f"exactly one relation is needed. Expected one of: {', '.join(RELATIONS)}")
         name = named[0]
-        metric = given.metric or outer
+        metric = STEP_SECONDS if name == "faster" else given.metric or outer
         if metric is None:
             raise self.error(at, "metric is missing. Expected `metric: NAME` beside the relation")
         self.metric((*at, "metric"), metric)
@@ -201,6 +210,9 @@ class _Reader:
             case Equivalent():
                 a, to = self.two(place, inner.a, "to", inner.to)
                 return {"relation": "equivalent", "metric": metric, "a": a, "to": to, "within": inner.within}
+            case Faster():
+                a, than = self.two(place, inner.a, "than", inner.than)
+                return {"relation": "faster", "metric": metric, "a": a, "than": than, "by": inner.by}
             case Bound():
                 of, sign = self.label((*place, "of"), inner.of), 1 if name == "at_least" else -1
                 return {"relation": "level", "metric": metric, "of": of, "value": inner.value, "sign": sign}
@@ -301,6 +313,7 @@ _PAIR = dict.fromkeys(("better", "higher", "lower"), Compared)
 _BOUND = dict.fromkeys(("at_least", "at_most"), Bound)
 _SHAPE: dict[str, type[BaseModel]] = {
     "equivalent": Equivalent,
+    "faster": Faster,
     "monotone": Monotone,
     "step": Step,
     "correlation": Correlation,
