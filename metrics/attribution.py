@@ -200,8 +200,9 @@ def _attribution(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             yield info.name, np.full(1, np.nan)
         return
     responses = [constant_latent_response(case.modules[p], case.mu[p][:8]) for p in PEOPLE]
-    yield "cbe_constant_latent", np.array([100 * response.rms for response in responses])
-    yield "cbe_gain_spread", np.array([max(gain_spread(case.modules[p]).values(), default=0.0) for p in PEOPLE])
+    yield "checkerboard_constant_latent", np.array([100 * response.rms for response in responses])
+    spreads = [max(gain_spread(case.modules[person]).values(), default=0.0) for person in PEOPLE]
+    yield "checkerboard_gain_spread", np.array(spreads)
 
 
 EVALUATORS = {
@@ -209,7 +210,7 @@ EVALUATORS = {
         _attribution,
         (
             MetricInfo(
-                "cbe_constant_latent",
+                "checkerboard_constant_latent",
                 "lower",
                 "%",
                 0.0,
@@ -219,7 +220,7 @@ EVALUATORS = {
                 bounds=(0.0, None),
             ),
             MetricInfo(
-                "cbe_gain_spread",
+                "checkerboard_gain_spread",
                 "lower",
                 "",
                 0.0,

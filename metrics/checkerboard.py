@@ -143,16 +143,18 @@ def _checkerboard(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     else:
         output, wanted = torch.cat([case.rec[person] for person in PEOPLE]), real
         for level in range(1, LEVELS + 1):
-            case.note(f"cbe_rms_{level}", "without ground truth the residual is that of the reconstruction")
+            case.note(f"checkerboard_rms_{level}", "without ground truth the residual is that of the reconstruction")
     # What a checkerboard-free but blurred model would read: the residual is then all the detail that it lacks.
     # Remembered as plain arrays, which can be kept from one model to the next.
     residual_floor = LatticeEnergy(
-        **case.remember("cbe_floor", lambda: vars(lattice_energy(blur(real, 1.0), real)), fixed=True)
+        **case.remember("checkerboard_floor", lambda: vars(lattice_energy(blur(real, 1.0), real)), fixed=True)
     )
-    image_floor = LatticeEnergy(**case.remember("cbe_image_floor", lambda: vars(lattice_energy(real)), fixed=True))
+    image_floor = LatticeEnergy(
+        **case.remember("checkerboard_image_floor", lambda: vars(lattice_energy(real)), fixed=True)
+    )
     readings = {
-        "cbe": (lattice_energy(output, wanted), residual_floor),
-        "cbe_image": (lattice_energy(swaps), image_floor),
+        "checkerboard": (lattice_energy(output, wanted), residual_floor),
+        "checkerboard_image": (lattice_energy(swaps), image_floor),
     }
     sensitivity = {key: found.sensitivity(floor) for key, (found, floor) in readings.items()}
     hidden = {key: found.sensitivity(floor, wave=True) for key, (found, floor) in readings.items()}
@@ -169,14 +171,15 @@ def _checkerboard(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             if level in found.reasons:
                 for part in ("rms", "db", "floor_rms", "floor_db", "sensitivity", "hidden_wave"):
                     case.note(f"{key}_{part}_{level}", found.reasons[level])
-        judge = "cbe_image" if sensitivity["cbe_image"][j] < sensitivity["cbe"][j] else "cbe"
+        images_judge = sensitivity["checkerboard_image"][j] < sensitivity["checkerboard"][j]
+        judge = "checkerboard_image" if images_judge else "checkerboard"
         readable = not np.isnan(sensitivity[judge][j])
-        yield f"cbe_flag_{level}", np.array([float(flags[judge][j]) if readable else np.nan])
+        yield f"checkerboard_flag_{level}", np.array([float(flags[judge][j]) if readable else np.nan])
         case.note(
-            f"cbe_flag_{level}",
-            f"judged by the {'images' if judge == 'cbe_image' else 'residual'}, the more sensitive input here"
+            f"checkerboard_flag_{level}",
+            f"judged by the {'images' if images_judge else 'residual'}, the more sensitive input here"
             if readable
-            else readings["cbe"][0].reasons[level],
+            else readings["checkerboard"][0].reasons[level],
         )
 
 
@@ -185,8 +188,8 @@ def _infos() -> Iterator[MetricInfo]:
         every = f"the checkerboard of period {2**level} px"
         title = f"Checkerboard {2**level} px"
         for key, where, of in (
-            ("cbe", "residual to the truth", title),
-            ("cbe_image", "swapped images themselves", f"{title} in the image"),
+            ("checkerboard", "residual to the truth", title),
+            ("checkerboard_image", "swapped images themselves", f"{title} in the image"),
         ):
             yield MetricInfo(
                 f"{key}_rms_{level}",
@@ -195,7 +198,7 @@ def _infos() -> Iterator[MetricInfo]:
                 0.0,
                 f"rms of {every}, in the {where}, in % of the range of values",
                 ladder=f"checkerboard_{level}",
-                ends=(None, 0.0) if key == "cbe" else (None, None),
+                ends=(None, 0.0) if key == "checkerboard" else (None, None),
                 title=f"{of}, RMS",
                 decimals=3,
             )
@@ -232,7 +235,7 @@ def _infos() -> Iterator[MetricInfo]:
                 decimals=3,
             )
         yield MetricInfo(
-            f"cbe_flag_{level}",
+            f"checkerboard_flag_{level}",
             "lower",
             "share of replicates",
             0.0,

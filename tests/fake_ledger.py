@@ -24,7 +24,7 @@ CLAIMS: tuple[dict[str, Any], ...] = (
     {"id": "C2", "says": "The largest grid has a transfer of at least 0.9.", "source": "open", "only_if": [],
      "parts": [{"relation": "level", "metric": "identity_transfer", "sign": 1, "of": "grid7", "value": 0.9}]},
     {"id": "C3", "says": "<script>alert(3)</script> makes [red] no =cmd() difference.", "source": "refuted",
-     "only_if": [], "parts": [{"relation": "difference", "metric": "cbe_db_1", "sign": -1, "a": "grid3",
+     "only_if": [], "parts": [{"relation": "difference", "metric": "checkerboard_db_1", "sign": -1, "a": "grid3",
                                "than": "grid7", "by": 0.0}]},
 )  # fmt: skip
 
@@ -82,9 +82,9 @@ def _values(grid: int, seed: int, pair: str) -> dict[str, list[float]]:
         "rec_l1_face": around(0.032 - 0.03 * leak, 0.003),
         "rec_psnr": around(27.5 + 9 * leak, 0.9),
         "rec_ssim": around(0.88 + 0.1 * leak, 0.012),
-        "cbe_db_1": [round(0.6 + own.normal(0, 0.2), 6)],
-        "cbe_db_2": [round(0.4 + own.normal(0, 0.2), 6)],
-        "cbe_db_3": [round(0.9 + own.normal(0, 0.2), 6)],
+        "checkerboard_db_1": [round(0.6 + own.normal(0, 0.2), 6)],
+        "checkerboard_db_2": [round(0.4 + own.normal(0, 0.2), 6)],
+        "checkerboard_db_3": [round(0.9 + own.normal(0, 0.2), 6)],
         "kl_nats": [round(60 + 9 * grid**2 + own.normal(0, 4), 4)],
     }
 

@@ -88,5 +88,5 @@ def test_the_second_variant_reads_no_fixed_picture_again(tmp_path: Path, monkeyp
     (first, read_first), (second, read_second) = rows
     assert read_first > 0 and read_second == 0
     assert first.references == second.references
-    for name in ("id_auc", "yaw_error_floor", "landmark_error_floor", "cbe_floor_rms_1"):
+    for name in ("id_auc", "yaw_error_floor", "landmark_error_floor", "checkerboard_floor_rms_1"):
         assert first.values[name] == second.values[name]

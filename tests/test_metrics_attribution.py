@@ -130,10 +130,10 @@ def test_wrong_layers_are_refused():
 
 def test_evaluator_reads_the_decoders_or_says_what_it_needs():
     case = matched_case(2, encode=lambda images: images, decode=lambda latent, person: latent)
-    assert np.isnan(dict(EVALUATORS["attribution"].run(case))["cbe_gain_spread"]).all()
-    assert "from the latent's cells" in case.notes["cbe_constant_latent"]
+    assert np.isnan(dict(EVALUATORS["attribution"].run(case))["checkerboard_gain_spread"]).all()
+    assert "from the latent's cells" in case.notes["checkerboard_constant_latent"]
     case.modules = {"src": decoder("convt"), "dst": decoder("resize")}
     case.mu = {"src": LATENT, "dst": LATENT}
     found = dict(EVALUATORS["attribution"].run(case))
-    assert found["cbe_constant_latent"][0] > 0.1 > found["cbe_constant_latent"][1]
-    assert found["cbe_gain_spread"][1] == 0
+    assert found["checkerboard_constant_latent"][0] > 0.1 > found["checkerboard_constant_latent"][1]
+    assert found["checkerboard_gain_spread"][1] == 0

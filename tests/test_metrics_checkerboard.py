@@ -162,20 +162,20 @@ def test_evaluator_flags_a_grid_in_the_swaps_only_and_says_who_judged():
     case = matched_case(8)
     clean = dict(EVALUATORS["checkerboard"].run(case))
     assert set(clean) == {info.name for info in EVALUATORS["checkerboard"].infos}
-    assert clean["cbe_rms_1"].item() == 0 and clean["cbe_flag_1"].item() == 0
+    assert clean["checkerboard_rms_1"].item() == 0 and clean["checkerboard_flag_1"].item() == 0
     gridded = case.with_outputs({way: inject_checkerboard(image, 1, 0.02) for way, image in case.swap.items()})
     found = dict(EVALUATORS["checkerboard"].run(gridded))
-    assert found["cbe_rms_1"].item() == pytest.approx(2.0, rel=0.02)
-    assert found["cbe_flag_1"].item() == 1 and found["cbe_flag_2"].item() == 0
-    assert "more sensitive" in gridded.notes["cbe_flag_1"]
+    assert found["checkerboard_rms_1"].item() == pytest.approx(2.0, rel=0.02)
+    assert found["checkerboard_flag_1"].item() == 1 and found["checkerboard_flag_2"].item() == 0
+    assert "more sensitive" in gridded.notes["checkerboard_flag_1"]
 
 
 def test_without_truth_the_reconstruction_is_judged():
     case = matched_case(4)
     case.matched = False
     case.rec = {person: inject_checkerboard(case.images[person], 1, 0.01) for person in PEOPLE}
-    assert dict(EVALUATORS["checkerboard"].run(case))["cbe_rms_1"].item() == pytest.approx(1.0, rel=0.02)
-    assert "reconstruction" in case.notes["cbe_rms_1"]
+    assert dict(EVALUATORS["checkerboard"].run(case))["checkerboard_rms_1"].item() == pytest.approx(1.0, rel=0.02)
+    assert "reconstruction" in case.notes["checkerboard_rms_1"]
 
 
 def test_spectrum_picture_frames_every_lattice_point_and_shows_a_grid(people):

@@ -8,7 +8,7 @@ WITHOUT_TRUTH = (  # of photographs, where no exact swap exists
     "yaw_error",
     "rec_l1_face",
     "rec_sharpness_gain_1",
-    "cbe_db_1",
+    "checkerboard_db_1",
 )
 HEADLINES = (
     "swap_score",
@@ -18,6 +18,6 @@ HEADLINES = (
     "leak_gap",
     "identity_variance_share",
     "rec_l1_face",
-    "cbe_db_1",
+    "checkerboard_db_1",
     "swap_images_per_s",
 )

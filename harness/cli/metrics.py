@@ -24,7 +24,7 @@ metrics_app = typer.Typer(
 )
 metrics_app.command()(calibrate)
 HEADS = ("oracle", "copy", "mean_face")
-SHOWN = ("identity_transfer", "off_axis", "yaw_error", "sharpness_detail_1", "cbe_rms_1")  # under the pictures
+SHOWN = ("identity_transfer", "off_axis", "yaw_error", "sharpness_detail_1", "checkerboard_rms_1")  # under the pictures
 
 Size = Annotated[int, typer.Option(min=16, max=1024, help="Image side, pixels.")]
 Pairs = Annotated[int, typer.Option("--pairs", min=4, max=1000, metavar="N", help="Evaluation pairs to render.")]

@@ -141,14 +141,15 @@ def lattice(numbers: Numbers) -> Grid:
     Seen: the scorer's own flag in most replicates; without a flag, above 3 dB.
     """
     have = set(numbers.table.metrics())
-    kind = "cbe_" if "cbe_db_1" in have else "cbe_image_"
+    kind = "checkerboard_" if "checkerboard_db_1" in have else "checkerboard_image_"
     names = [n for j in (1, 2, 3) for n in (f"{kind}db_{j}", f"{kind}rms_{j}", f"{kind}floor_db_{j}") if n in have]
     rows = []
     for variant in numbers.table.variants:
         texts = []
         for name in names:
             mean, level = numbers.mean(variant, name), name[-1]
-            flag = numbers.mean(variant, f"cbe_flag_{level}").mean if f"cbe_flag_{level}" in have else math.nan
+            verdict = f"checkerboard_flag_{level}"
+            flag = numbers.mean(variant, verdict).mean if verdict in have else math.nan
             seen = flag > 0.5 if math.isfinite(flag) else mean.mean > 3
             bounds = "" if "floor" in name else numbers.table.facts(name).interval(mean.low, mean.high)
             mark = " ‡" if seen and f"{kind}db_" in name else ""
