@@ -6,6 +6,9 @@ and are the same after every interruption and whatever else runs beside it.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import platform
 import re
 from dataclasses import dataclass
@@ -42,13 +45,32 @@ def choose_device(device: str) -> str:
         return "cpu"
     if device not in ("auto", "cuda"):
         raise UsageError(f"--device {device}: expected auto, cpu or cuda")
-    import torch
-
-    if torch.cuda.is_available():
+    if has_cuda():
         return "cuda"
     if device == "cuda":
         raise EnvironmentProblem("--device cuda: this machine has no usable CUDA device. Use --device cpu")
     return "cpu"
+
+
+def has_cuda() -> bool:
+    """Whether torch can compute on a GPU here. It is only asked, which takes seconds, where there is a driver."""
+    if not _driver():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@functools.cache
+def _driver() -> bool:
+    """Whether a driver of CUDA's kind is installed: NVIDIA's library, or AMD's device."""
+    if Path("/dev/kfd").exists():
+        return True
+    name = "nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1"
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(name)
+        return True
+    return False
 
 
 def choose_compute(spec: Spec, device: str, threads: int = 1) -> Compute:

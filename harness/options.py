@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from harness import limits, registry
-from harness.errors import UsageError
+from harness import catalogue, limits, registry
+from harness.catalogue import GIVEN
+from harness.memo import remembered
 from harness.registry import Entry
 from harness.spec import Spec
+from models import pretrained
 
 if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
+
     from models.swapper import Swapper
-
-GIVEN = {"variant": ("size",), "loss": (), "metric": ()}  # what the harness passes itself, so no option
-
-
-@functools.cache
-def _model(thing: Any, given: tuple[str, ...]) -> Any:
-    """A pydantic model of the keyword parameters. UsageError for a signature that cannot be checked."""
-    from pydantic import ConfigDict, create_model
-
-    call = thing.__init__ if inspect.isclass(thing) else registry.source_of(thing)
-    hints = get_type_hints(call, include_extras=True) if inspect.isfunction(call) else {}
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(thing).parameters.items():
-        if name in given:
-            continue
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
-            raise UsageError(f"the parameter {name!r} of {thing!r} cannot be checked. Name each option with a default")
-        fields[name] = (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
-    config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
-    return create_model("options", __config__=config, **fields)
 
 
 def too_large(entry: Entry, name: str, value: Any) -> bool:
@@ -43,14 +26,22 @@ def too_large(entry: Entry, name: str, value: Any) -> bool:
         return any(too_large(entry, name, item) for item in value)
     if not isinstance(value, int) or not limits.beyond(value, limits.OPTION):
         return False
-    field = _model(entry.object, GIVEN[entry.kind]).model_fields[name]
-    return not any(hasattr(bound, "le") or hasattr(bound, "lt") for bound in field.metadata)
+    return not _bounded((entry.facts["options"] or {}).get(name))
+
+
+def _bounded(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        return bool({"le", "lt"} & schema.keys()) or any(_bounded(value) for value in schema.values())
+    return isinstance(schema, list) and any(_bounded(item) for item in schema)
 
 
 def known_options(entry: Entry) -> dict[str, Any]:
     """Names and defaults of an entry's options (`...` for a required one)."""
-    model = _model(entry.object, GIVEN[entry.kind])
-    return {name: ... if field.is_required() else field.default for name, field in model.model_fields.items()}
+    schemas = entry.facts["options"]
+    if schemas is None:
+        fields = catalogue.model_of(entry.object, GIVEN[entry.kind]).model_fields
+        return {name: ... if field.is_required() else field.default for name, field in fields.items()}
+    return {name: schema["default"] if schema["type"] == "default" else ... for name, schema in schemas.items()}
 
 
 def check_options(entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,8 +49,24 @@ def check_options(entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises pydantic.ValidationError, whose `loc` starts with the option's name.
     """
-    model = _model(entry.object, GIVEN[entry.kind])
-    return model.model_validate_json(json.dumps(dict(values)), strict=True).model_dump(mode="json")
+    text, schemas = json.dumps(dict(values)), entry.facts["options"]
+    if schemas is None:
+        model = catalogue.model_of(entry.object, GIVEN[entry.kind])
+        return model.model_validate_json(text, strict=True).model_dump(mode="json")
+    return json.loads(json.dumps(_validator(json.dumps(schemas)).validate_json(text, strict=True)))
+
+
+@functools.lru_cache(maxsize=256)
+def _validator(schemas: str) -> SchemaValidator:
+    """A checker of options from their schemas, written as JSON."""
+    from pydantic_core import CoreConfig, SchemaValidator, core_schema
+
+    fields = {
+        name: core_schema.typed_dict_field(schema, required=schema["type"] != "default")
+        for name, schema in json.loads(schemas).items()
+    }
+    config = CoreConfig(allow_inf_nan=False)
+    return SchemaValidator(core_schema.typed_dict_schema(fields, extra_behavior="forbid", config=config))
 
 
 def build_model(spec: Spec) -> Swapper:
@@ -69,10 +76,18 @@ def build_model(spec: Spec) -> Swapper:
 
 def settled(spec: Spec) -> Spec:
     """The spec with every open choice of its loss terms settled by the terms themselves (`Loss.resolve`)."""
-    from models.step import trait
-
     terms = {}
     for name, term in spec.loss.items():
-        options = trait(registry.get("loss", name).object, "resolve")(dict(term.options))
+        options = dict(term.options)
+        if (loss := registry.get("loss", name)).has("resolve"):
+            options = _resolved(loss, options)
         terms[name] = type(term)(weight=term.weight, **options)
     return spec.model_copy(update={"loss": terms})
+
+
+def _resolved(loss: Entry, options: dict[str, Any]) -> dict[str, Any]:
+    """A choice depends on the options, and on which files of weights are here."""
+    if not loss.shipped:
+        return loss.object.resolve(options)
+    here = [name for name in pretrained.FILES if pretrained.present(name)]
+    return remembered("resolve", [loss.name, options, here], lambda: loss.object.resolve(options))

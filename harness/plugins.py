@@ -32,13 +32,17 @@ def tables(module: ModuleType) -> Iterator[tuple[Kind, str, Any]]:
             yield kind, name, thing
 
 
-def shipped() -> Iterator[tuple[Kind, str, Any]]:
-    """(kind, name, object) from this product's modules, then from installed packages. UsageError names a broken one."""
+def own() -> Iterator[ModuleType]:
+    """This product's modules that may hold tables, imported."""
     for package in PACKAGES:
         top = importlib.import_module(package)
-        yield from tables(top)
+        yield top
         for info in pkgutil.iter_modules(top.__path__, f"{package}."):
-            yield from tables(importlib.import_module(info.name))
+            yield importlib.import_module(info.name)
+
+
+def installed() -> Iterator[tuple[Kind, str, Any]]:
+    """(kind, name, object) from other people's packages. UsageError names a broken one."""
     for point in importlib.metadata.entry_points(group=GROUP):
         try:
             loaded = point.load()

@@ -6,16 +6,16 @@ Entries come from `harness.plugins` and from the decorators below. What options 
 from __future__ import annotations
 
 import functools
-import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import plugins
+from harness import catalogue, plugins
 from harness.errors import UsageError, did_you_mean
+from harness.files import HOME
 from harness.plugins import Kind
+from metrics.info import MetricInfo
 
 __all__ = [
     "Entry", "Kind", "entries", "get", "load_plugin", "loaded_plugins", "loss", "metric", "metric_infos",
@@ -27,15 +27,34 @@ _added: dict[tuple[Kind, str], Any] = {}
 _plugins: list[Path] = []
 
 
-@dataclass(frozen=True)
 class Entry:
-    """A registered object. `file` and `line` say where it was written."""
+    """A registered part. `file` and `line` say where it was written; the object is imported when it is asked for.
 
-    kind: Kind
-    name: str
-    object: Any
-    file: Path
-    line: int
+    `shipped`: it comes with the product, so that its facts follow from the product's sources.
+    """
+
+    def __init__(self, kind: Kind, name: str, thing: Any, file: Path, line: int) -> None:
+        self.kind, self.name, self.file, self.line, self.shipped = kind, name, file, line, False
+        self._module = ""
+        if thing is not None:
+            self.object = thing
+
+    @classmethod
+    def known(cls, facts: Mapping[str, Any]) -> Entry:
+        """An entry of the catalogue, its module not imported."""
+        entry = cls(facts["kind"], facts["name"], None, HOME / facts["file"], facts["line"])
+        entry.shipped, entry._module, entry.facts = True, facts["module"], facts
+        return entry
+
+    @functools.cached_property
+    def object(self) -> Any:
+        """What was registered: a builder, a loss class or an evaluator."""
+        return catalogue.load(self._module, self.kind, self.name)
+
+    @functools.cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """What the part says of itself: `harness.catalogue.facts_of`."""
+        return catalogue.facts_of(self.kind, self.object)
 
     @property
     def origin(self) -> str:
@@ -45,31 +64,35 @@ class Entry:
     @property
     def description(self) -> str:
         """First line of the docstring."""
-        text = inspect.getdoc(source_of(self.object)) or ""
-        return text.strip().split("\n")[0]
+        return str(self.facts["description"])
 
+    @property
+    def infos(self) -> tuple[MetricInfo, ...]:
+        """The metrics that an evaluator yields."""
+        return tuple(MetricInfo.of(info) for info in self.facts["infos"])
 
-def source_of(thing: Any) -> Any:
-    """What carries the source, the signature and the docstring: an evaluator's run function, else the thing itself."""
-    return inspect.unwrap(getattr(thing, "run", thing) if not inspect.isclass(thing) else thing)
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """Files whose content decides a loss."""
+        return tuple(HOME / file for file in self.facts["reads"])
+
+    def has(self, trait: str) -> bool:
+        """Whether a loss brings this trait of its own, such as `resolve` or `bind`."""
+        return trait in self.facts["traits"]
 
 
 def _entry(kind: Kind, name: str, thing: Any) -> Entry:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name):
         raise UsageError(f"{kind} name {name!r} is not usable. Expected small letters, digits and _ . - (64 at most)")
-    source = source_of(thing)
-    source = source.func if isinstance(source, functools.partial) else source
-    try:
-        file, line = Path(inspect.getsourcefile(source) or "?"), inspect.getsourcelines(source)[1]
-    except (TypeError, OSError):
-        file, line = Path(getattr(source, "__module__", "?")), 0
-    return Entry(kind, name, thing, file, line)
+    return Entry(kind, name, thing, *catalogue.origin_of(thing))
 
 
 @functools.cache
 def _shipped() -> dict[tuple[Kind, str], Entry]:
     found: dict[tuple[Kind, str], Entry] = {}
-    for kind, name, thing in plugins.shipped():
+    for facts in catalogue.shipped():
+        found[facts["kind"], facts["name"]] = Entry.known(facts)
+    for kind, name, thing in plugins.installed():
         _put(found, _entry(kind, name, thing))
     return found
 
@@ -77,7 +100,7 @@ def _shipped() -> dict[tuple[Kind, str], Entry]:
 def _put(found: dict[tuple[Kind, str], Entry], entry: Entry) -> None:
     """Add an entry; two different objects of one name are an error."""
     other = found.setdefault((entry.kind, entry.name), entry)
-    if other.object is not entry.object:
+    if other is not entry and other.object is not entry.object:
         raise UsageError(
             f"two {entry.kind}s are called {entry.name!r}: {other.origin} and {entry.origin}. Rename one of them"
         )
@@ -88,12 +111,12 @@ def entries(kind: Kind) -> dict[str, Entry]:
     found = dict(_shipped())
     for (added_kind, name), thing in _added.items():
         _put(found, _entry(added_kind, name, thing))
-    return {name: entry for (k, name), entry in sorted(found.items()) if k == kind}
+    return {name: found[k, name] for k, name in sorted(found) if k == kind}
 
 
 def metric_infos() -> dict[str, Any]:
     """{metric: its MetricInfo}, over all evaluators."""
-    return {info.name: info for entry in entries("metric").values() for info in entry.object.infos}
+    return {info.name: info for entry in entries("metric").values() for info in entry.infos}
 
 
 def get(kind: Kind, name: str) -> Entry:

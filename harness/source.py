@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.files import HOME, hash_of
+from harness.memo import remembered
 
 PACKAGES = ("harness", "models", "metrics")
 
@@ -22,10 +23,18 @@ def code_hash(
     roots: Iterable[Path], home: Path = HOME, others: Iterable[Path] = (), without: Iterable[Path] = ()
 ) -> str:
     """SHA-256 over the meaning of the sources that `roots` reach by first-party imports, and the files `others`."""
-    silent = frozenset(file.resolve() for file in without)
-    meanings = {meaning(file, home, silent) for file in first_party(roots, home, silent)}
+    roots, silent = [root.resolve() for root in roots], frozenset(file.resolve() for file in without)
+
+    def meanings() -> list[str]:
+        return sorted({meaning(file, home, silent) for file in first_party(roots, home, silent)})
+
+    if home == HOME and all(root.is_relative_to(HOME) for root in roots):
+        places = [sorted(file.relative_to(HOME).as_posix() for file in files) for files in (roots, silent)]
+        code = remembered("code", places, meanings)
+    else:
+        code = meanings()
     content = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in others}
-    return hash_of({"code": sorted(meanings), "files": content})
+    return hash_of({"code": code, "files": content})
 
 
 def first_party(roots: Iterable[Path], home: Path, without: Iterable[Path] = ()) -> list[Path]:

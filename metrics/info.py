@@ -5,9 +5,10 @@ Imports nothing heavy, so that what only names numbers starts fast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
 
 Direction = Literal["higher", "lower", "none"]
 
@@ -46,3 +47,23 @@ class MetricInfo:
         """What a record keeps, as plain JSON: title, direction, unit, decimals, description, bounds."""
         named = {key: getattr(self, key) for key in ("title", "direction", "unit", "decimals", "description")}
         return {**named, "bounds": list(self.bounds)}
+
+    def plain(self) -> dict[str, Any]:
+        """All fields as JSON takes them: pairs are lists, and infinite ends texts."""
+
+        def ends(pair: tuple[float | None, float | None] | None) -> list[Any] | None:
+            return None if pair is None else [str(x) if x is not None and math.isinf(x) else x for x in pair]
+
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        controls = {name: ends(pair) for name, pair in self.controls.items()}
+        return values | {"ends": ends(self.ends), "bounds": ends(self.bounds), "controls": controls}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `plain`."""
+
+        def pair(ends: list[Any] | None) -> Any:
+            return None if ends is None else tuple(float(x) if isinstance(x, str) else x for x in ends)
+
+        controls = {name: pair(ends) for name, ends in values["controls"].items()}
+        return cls(**{**values, "ends": pair(values["ends"]), "bounds": pair(values["bounds"]), "controls": controls})

@@ -15,10 +15,12 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
+FACE_EMBEDDERS = ("arcface", "arcface_onnx", "vggface2", "casia")  # the first that is there scores photographs
 HUB, PLAIN = "hub/checkpoints", "checkpoints"  # torchvision's folder under TORCH_HOME, and facenet-pytorch's
 TORCHVISION = "torchvision (its pretrained ImageNet models)"
 FACENET = "facenet-pytorch (the files of its release 2.2.9 on GitHub)"
@@ -144,12 +146,14 @@ def read(path: Path, expected: Mapping[str, tuple[int, ...]]) -> dict[str, Tenso
     Only tensors are unpickled. Files are mapped, not copied. Counters of batch normalisation may be absent: older files
     have none.
     """
+    import torch  # seconds, which a look for files need not wait for
+
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         first = str(error).split("\n")[0][:200]
         raise BadWeights(f"{path}: not a readable file of weights: {first}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BadWeights(f"{path}: holds something else than a table of tensors")
     wanted = {key for key in expected if not key.endswith("num_batches_tracked")}
     lacking, foreign = sorted(wanted - state.keys()), sorted(state.keys() - expected.keys())

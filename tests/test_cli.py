@@ -73,7 +73,9 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def build(folders: list[Path], out: Path | None, formats: set[str]) -> list[Path]:
         seen["formats"] = formats
-        return [(out or folder) / "report.html" for folder in folders]
+        page = (out or folders[0]) / "report.html"
+        page.write_text("a page")
+        return [page]
 
     monkeypatch.setattr(harness.execute, "run_plan", run_plan)
     monkeypatch.setattr(harness.report, "build", build)
@@ -227,7 +229,9 @@ def test_list_names_suites_parts_and_trials(run: Run, executor: dict[str, Any]) 
     assert "grid" in run("list", "variants")[1]
     assert "kl" in run("list", "losses")[1]
     metrics = json.loads(run("list", "metrics", "--json")[1])["metrics"]
-    assert any("identity_transfer" in row["yields"] for row in metrics)
+    assert {"metric": "identity_transfer", "evaluator": "identity", "unit": "", "better": "higher"}.items() <= next(
+        row for row in metrics if row["metric"] == "identity_transfer"
+    ).items()
     assert run("list", "trials") == (0, "", "no trials under results\n")
     executor["status"]["grid5"] = "diverged"
     run("run", "tiny", "--device", "cpu", "--seeds", "1")

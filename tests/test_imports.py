@@ -55,8 +55,8 @@ def test_no_two_rooms_import_each_other() -> None:
         pytest.fail(f"rooms import each other: {' -> '.join(error.args[1])}")
 
 
-GROUND = "errors files limits lock terminal"
-NAMES = f"{GROUND} registry plugins options"
+GROUND = "errors files limits lock memo terminal"
+NAMES = f"{GROUND} registry plugins catalogue options"
 MAY = {  # a room, and what it may import besides itself; the rooms of a floor stand together, the lowest first
     "models": "",
     "metrics": "",
@@ -64,14 +64,16 @@ MAY = {  # a room, and what it may import besides itself; the rooms of a floor s
     "limits": "",
     "files": "errors",
     "lock": "errors files",
+    "memo": "errors files",
     "terminal": "errors files",
     "spec": "errors",
-    "source": "files",
+    "source": "files memo",
     "plugins": "errors",
     "compute": "errors spec",
-    "registry": "errors plugins",
-    "options": "errors limits registry spec models",
-    "suite": f"{NAMES} spec metrics",
+    "catalogue": "errors files memo plugins models",
+    "registry": "catalogue errors files metrics plugins",
+    "options": "catalogue limits memo registry spec models",
+    "suite": f"{NAMES} spec compute metrics",
     "data": f"{GROUND} spec source",
     "photos": f"{GROUND} data models",
     "train": f"{NAMES} spec compute data models",

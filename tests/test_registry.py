@@ -81,7 +81,7 @@ def test_options_are_checked_against_the_signature() -> None:
         """A builder."""
 
     entry = registry._entry("variant", "x", build)
-    assert known_options(entry) == {"required": ..., "rate": 1.0, "sizes": (1, 2)}
+    assert known_options(entry) == {"required": ..., "rate": 1.0, "sizes": [1, 2]}
     assert check_options(entry, {"required": 3, "sizes": [4, 5]}) == {
         "required": 3,
         "rate": 1.0,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.suite.suite import load
-from harness.trials.trial import parameters, trials
+from harness.trials.buildable import parameters
+from harness.trials.trial import trials
 
 FILES = sorted((Path(__file__).parent.parent / "suites").glob("*.yaml"))
 

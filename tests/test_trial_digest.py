@@ -19,8 +19,9 @@ from harness.spec import Spec
 from harness.suite.settings import from_options
 from harness.suite.suite import from_document
 from harness.suite.yamlfile import parse
+from harness.trials.buildable import parameters
 from harness.trials.digest import Hashes, digest, score_digest
-from harness.trials.trial import Trial, parameters, resolved_pair, trials
+from harness.trials.trial import Trial, resolved_pair, trials
 
 CPU = Compute()
 MODEL = {"variant": "tiny-test", "grid": 3, "flag": True, "text": "a"}

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, stats
+from scipy import sparse, special
 
 Array = NDArray[np.float64]
 LOOKS = (4, 6, 8, 10)  # pairs; beyond ten the steps grow
@@ -60,7 +60,7 @@ def _levels(looks: tuple[int, ...]) -> Array:
     angle = np.linspace(-math.pi / 2, math.pi / 2, POINTS)  # u = sin(angle)
     n, done = looks[0], np.zeros_like(ALPHAS)
     with np.errstate(divide="ignore"):
-        first = stats.t.sf(np.tan(angle) * math.sqrt(n - 1), n - 1)
+        first = special.stdtr(n - 1, -np.tan(angle) * math.sqrt(n - 1))
     beyond = np.repeat(first[:, None], ALPHAS.size, axis=1)  # chance of no decision before and a larger u: (u, alpha)
     found = []
     for pairs in looks:
@@ -70,7 +70,7 @@ def _levels(looks: tuple[int, ...]) -> Array:
         due = spent(ALPHAS, pairs / looks[-1]) - done
         done += due
         edge = np.array([np.interp(-d, -column, angle) for d, column in zip(due, beyond.T, strict=True)])
-        found.append(stats.t.sf(np.tan(edge) * math.sqrt(n - 1), n - 1))
+        found.append(special.stdtr(n - 1, -np.tan(edge) * math.sqrt(n - 1)))
         beyond = np.maximum(beyond - due, 0.0)  # what decided is out
     return np.array(found)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scipy import stats
+from scipy import special
 
 from harness.claims.course import labels_of, looks_of, rests_on_steps
 from harness.claims.looks import nominal
@@ -93,7 +93,7 @@ def _enough(parts: Sequence[Part], looks: Sequence[int], level: float) -> int | 
     """The first look at which effects and spreads as they are now would decide all parts; None when none would."""
     known = [part for part in parts if math.isfinite(part.margin) and math.isfinite(part.low) and part.n > 1]
     for n, at in zip(looks, nominal(looks, level), strict=True):
-        reach = float(stats.t.isf(at, n - 1)) / math.sqrt(n)
+        reach = float(-special.stdtrit(n - 1, at)) / math.sqrt(n)
         if n > max((part.n for part in known), default=0) and all(
             abs(part.effect - part.margin) >= reach * _spread(part) for part in known
         ):
@@ -103,4 +103,4 @@ def _enough(parts: Sequence[Part], looks: Sequence[int], level: float) -> int | 
 
 def _spread(part: Part) -> float:
     """Standard deviation over pairs, from the distance of the bounds."""
-    return (part.high - part.low) / 2 / float(stats.t.ppf(part.level, part.n - 1)) * math.sqrt(part.n)
+    return (part.high - part.low) / 2 / float(special.stdtrit(part.n - 1, part.level)) * math.sqrt(part.n)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special  # scipy.stats, which has the same functions, costs a second to import
 
 Array = NDArray[np.float64]
 Side = Literal["two-sided", "greater", "less"]
@@ -61,7 +61,7 @@ class Estimate:
         """A lower and an upper bound, each of which holds with ``confidence``."""
         if not math.isfinite(self.error):
             return math.nan, math.nan
-        half = float(stats.t.ppf(confidence, self.n - 1)) * self.error
+        half = float(special.stdtrit(self.n - 1, confidence)) * self.error
         return self.mean - half, self.mean + half
 
     def above(self, value: float) -> float:
@@ -71,7 +71,7 @@ class Estimate:
         distance, size = self.mean - value, max(abs(self.mean), abs(value))
         if self.error <= 1e-12 * size:
             return float(distance <= 1e-9 * size)
-        return float(stats.t.sf(distance / self.error, self.n - 1))
+        return float(special.stdtr(self.n - 1, -distance / self.error))
 
     def below(self, value: float) -> float:
         """One-sided p: small when the mean surely lies below ``value``."""
@@ -160,6 +160,8 @@ def sign_flip(
     n, sides = known.size, 2 if side == "two-sided" else 1
     if n < 2:
         return SignFlip(1.0 if n else math.nan, 1.0, n, over)
+    from scipy import stats
+
     found = stats.permutation_test(
         (known,), np.mean, permutation_type="samples", alternative=side, n_resamples=EXACT_FLIPS, rng=rng
     )
@@ -171,7 +173,8 @@ def interquartile_mean(values: Array) -> float:
     """Mean of the middle half (Agarwal et al. 2021); the plain mean below four values. NaN when nothing is finite."""
     finite = np.asarray(values, dtype=np.float64).ravel()
     finite = finite[np.isfinite(finite)]
-    return float(stats.trim_mean(finite, 0.25)) if finite.size else math.nan
+    kept = np.sort(finite)[finite.size // 4 : finite.size - finite.size // 4]
+    return float(kept.mean()) if finite.size else math.nan
 
 
 def holm(p: Sequence[float], alpha: float = 0.05) -> tuple[list[float], list[float]]:
@@ -196,6 +199,8 @@ def holm(p: Sequence[float], alpha: float = 0.05) -> tuple[list[float], list[flo
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a success rate (Wilson 1927), inside [0, 1] and sensible at 0 and at n successes."""
+    from scipy import stats
+
     found = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return float(found.low), float(found.high)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Array = NDArray[np.float64]
 STEP, OTHER = "step", "gradual or undetermined"
@@ -140,7 +140,7 @@ def transition_fit(
     asked = np.log(between) if between else (low, high)
     steps = surface[np.ix_((midpoints >= asked[0]) & (midpoints <= asked[1]), RISE * scales < span / 3)]
     ratio = (steps.min() if steps.size else math.inf) / min(curve.rss for curve in curves) - 1
-    p_step = float(stats.f.sf(ratio * freedom / 2, 2, freedom))
+    p_step = float(special.fdtrc(2, freedom, ratio * freedom / 2))
     return replace(_judge(tuple(curves), midpoints, profile, freedom, (low, high)), p_step=p_step)
 
 
@@ -150,7 +150,7 @@ def _judge(
     logistic = curves[-1]
     midpoint, scale = logistic.shape
     gain = min(curve.bic for curve in curves[:-1]) - logistic.bic
-    bound = logistic.rss * (1 + float(stats.f.ppf(0.95, 1, freedom)) / freedom)
+    bound = logistic.rss * (1 + float(special.fdtri(1, freedom, 0.95)) / freedom)
     inside = midpoints[profile <= bound]
     interval = (float(inside.min()), float(inside.max()))
     width = RISE * scale / (tested[1] - tested[0])

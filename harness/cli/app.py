@@ -145,6 +145,7 @@ def run(
     from harness.execute.devices import choose_jobs
     from harness.ledger.records import Ledger, inside
     from harness.registry import load_plugin
+    from harness.report.made import report_of
     from harness.score import weights
     from harness.suite import suite as suites
     from harness.suite.settings import from_options
@@ -196,19 +197,18 @@ def run(
     else:
         ledger.write_plan(content(everything))
         records = train(todo)
-    ledger.records()
-    for _, problem in ledger.damaged:
-        terminal.say(f"warning: {problem}")
-    page = _report(ledger.folder, None, {"html", "md", "csv"})
+    made = report_of(ledger.folder)
+    for problem in made.lost:
+        terminal.say(f"warning: left out of the report: {problem}")
     failed = [record for record in records if record.status != "done"]
     missing = len(todo) - len(records)
     if json:
         rows = [_row(record) for record in records]
-        report = [str(path) for path in page]
+        report = [str(path) for path in made.paths]
         terminal.as_json({"suite": loaded.name, "scale": chosen, "trials": rows, "report": report})
     else:
-        _summary(ledger.folder)
-        print(f"\n{page[0] if page else ledger.folder}")
+        terminal.table(made.rows)
+        print(f"\n{made.paths[0]}")
     for record in failed:
         terminal.say(f"{record.name}: {record.status}: {terminal.cell(record.reason)}")
     if failed or missing:
@@ -236,16 +236,6 @@ def _readable(root: Path) -> Callable[[str], str]:
     return folder_of
 
 
-def _report(folder: Path, out: Path | None, formats: set[str]) -> list[Path]:
-    from harness import report
-
-    return report.build([folder], out, formats)
-
-
-def _summary(folder: Path) -> None:
-    from harness import report, terminal
-
-    terminal.table(report.summary(folder))
 
 
 @app.command("report")

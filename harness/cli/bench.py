@@ -56,6 +56,9 @@ def bench(
     packing: Annotated[
         bool, typer.Option("--packing", help="One trial on all cores, or one on each: which is faster here.")
     ] = False,
+    verbs: Annotated[
+        bool, typer.Option("--verbs", help="CPU seconds of every verb that trains nothing, on --results, and why.")
+    ] = False,
 ) -> None:
     """Measure variants in turn: kernels, training loop, latency, cold start, memory, FLOPs, share of the peak."""
     from harness import terminal
@@ -66,8 +69,10 @@ def bench(
 
     for file in plugin or ():
         load_plugin(file)
-    if (gpu_report + packing + (overhead is not None) + bool(variants)) > 1:
-        raise UsageError("bench: give one of VARIANT, --gpu-report, --overhead and --packing")
+    if (gpu_report + packing + verbs + (overhead is not None) + bool(variants)) > 1:
+        raise UsageError("bench: give one of VARIANT, --gpu-report, --overhead, --packing and --verbs")
+    if verbs:
+        return reports.verbs(results, json)
     if overhead is not None:
         return reports.overhead(overhead, results, json)
     if device not in ("auto", "cpu", "cuda"):

@@ -93,6 +93,23 @@ def packing(threads: int | None, blocks: int, steps: int, settings: Sequence[str
         print(f"rates VOID (the ratio is paired and stands): {reason}")
 
 
+def verbs(root: Path, json: bool) -> None:
+    """What every verb that trains nothing costs here; those that read results, on the first suite under `root`."""
+    from harness.bench import verbs as bench
+
+    rows = []
+    for verb in bench.verbs(root):
+        found = bench.start(verb).to_dict()
+        rows.append({**found, "imports": " ".join(found["imports"])})
+        if not json:
+            print(
+                f"{found['cpu_s']:6.2f} s  harness {found['verb']}  ({rows[-1]['imports'] or 'nothing heavy'})",
+                flush=True,
+            )
+    if json:
+        terminal.as_json({"verbs": rows})
+
+
 def _kept(record: Mapping[str, Any], root: Path, json: bool) -> bool:
     """Write the record under root/bench; True when it was printed as JSON as well."""
     from harness.bench.measure import save

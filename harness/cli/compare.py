@@ -90,19 +90,28 @@ def claims(
 ) -> None:
     """The verdict on every claim of finished suites, from their records."""
     from harness import terminal
-    from harness.claims.verdict import judge
     from harness.files import write_atomic
     from harness.ledger.records import ledgers
-    from harness.ledger.table import load
-    from harness.report.claim_page import as_json, page
+    from harness.ledger.state import content_hash
+    from harness.memo import remembered
 
     places = folders or [ledger.folder for ledger in ledgers(results)]
     if not places:
         raise UsageError(f"there are no results under {results}. Run a suite first: harness run SUITE")
-    found = [(table, judge(table)) for table in map(load, places)]
-    text = page(found) if format is Format.md else as_json(found)
+    key = [format.value, [[str(place), content_hash(place)] for place in places]]
+    text, count = remembered("claims", key, lambda: _verdicts(places, format))
     if to is None:
         print(text, end="")
         return
     write_atomic(to, text.encode())
-    terminal.say(f"{to}: {terminal.count(sum(len(v) for _, v in found), 'claim')}")
+    terminal.say(f"{to}: {terminal.count(count, 'claim')}")
+
+
+def _verdicts(places: list[Path], format: Format) -> tuple[str, int]:
+    """The text of all verdicts, and how many there are."""
+    from harness.claims.verdict import judge
+    from harness.ledger.table import load
+    from harness.report.claim_page import as_json, page
+
+    found = [(table, judge(table)) for table in map(load, places)]
+    return page(found) if format is Format.md else as_json(found), sum(len(verdicts) for _, verdicts in found)

@@ -70,9 +70,20 @@ def _prospects(suite: Suite, rows: Sequence[Planned], looks: Sequence[int], fold
     """Whether these trials can decide each of the suite's claims: one row a part; none without claims."""
     if not suite.claims:
         return []
-    from harness.claims import prospects  # scipy, which a suite without claims need not wait for
+    from harness import registry
+    from harness.ledger.state import content_hash
+    from harness.memo import remembered
 
     pairs = len({row.trial.pair for row in rows})
     pairs = len({row.trial.seed for row in rows}) if pairs == 1 else pairs
-    found = prospects.prospects(suite.claims, looks or (pairs,), prospects.earlier(folder))
-    return [row.to_dict() for row in found]
+    planned = tuple(looks or (pairs,))
+
+    def ask() -> list[dict[str, Any]]:
+        from harness.claims import prospects  # scipy: a second
+
+        found = prospects.prospects(suite.claims, planned, prospects.earlier(folder))
+        return [row.to_dict() for row in found]
+
+    if registry.loaded_plugins():
+        return ask()
+    return remembered("prospects", [list(suite.claims), planned, content_hash(folder)], ask)

@@ -11,11 +11,12 @@ from harness import registry
 from harness.errors import HarnessError
 from harness.ledger.find import warn_of_damage
 from harness.ledger.records import Record, ledgers
+from harness.memo import remembered
 from harness.options import known_options
 from harness.terminal import cell, table
 from models import anatomy
 
-KINDS: dict[str, registry.Kind] = {"variants": "variant", "losses": "loss", "metrics": "metric"}
+KINDS: dict[str, registry.Kind] = {"variants": "variant", "losses": "loss"}
 
 
 def rows(what: str, root: Path) -> list[dict[str, Any]]:
@@ -26,6 +27,8 @@ def rows(what: str, root: Path) -> list[dict[str, Any]]:
         return trials(root)
     if what == "settings":
         return settings()
+    if what == "metrics":
+        return metrics()
     return parts(KINDS[what])
 
 
@@ -75,25 +78,32 @@ def suites() -> list[dict[str, Any]]:
 
 
 def parts(kind: registry.Kind) -> list[dict[str, Any]]:
-    """Registered entries with their options, or an evaluator's metrics; variants also with their sizes."""
+    """Registered variants and losses with their options; variants also with their sizes."""
     found = []
     for name, entry in registry.entries(kind).items():
-        row: dict[str, Any] = {kind: name}
-        if kind == "variant":
-            row |= _sizes(entry)
-        row["description"] = entry.description
-        if kind == "metric":
-            row["yields"] = ", ".join(info.name for info in entry.object.infos)
-        else:
-            options = known_options(entry).items()
-            row["options"] = ", ".join(key if value is ... else f"{key}={value}" for key, value in options)
-        found.append(row)
+        options = {key: "null" if value is None else _in_yaml(value) for key, value in known_options(entry).items()}
+        shown = ", ".join(key if value is ... else f"{key}={value}" for key, value in options.items())
+        sizes = _sizes(entry) if kind == "variant" else {}
+        found.append({kind: name, **sizes, "description": entry.description, "options": shown})
     return found
+
+
+def metrics() -> list[dict[str, Any]]:
+    """Every metric, one a row: its evaluator as a suite's `metrics` names it, its unit, and which way is better."""
+    return [
+        {"metric": info.name, "evaluator": name, "unit": info.unit, "better": info.direction, "title": info.title}
+        for name, entry in registry.entries("metric").items()
+        for info in entry.infos
+    ]
 
 
 def _sizes(entry: registry.Entry) -> dict[str, Any]:
     """Columns of a variant at its default options, at 64 px or the first size above at which it exists."""
-    known = anatomy.smallest(entry.object)
+
+    def ask() -> dict[str, Any]:
+        return anatomy.smallest(entry.object)
+
+    known = remembered("smallest", entry.name, ask) if entry.shipped else ask()
     columns = {key: known.get(key) for key in ("px", "parameters", "flops", "latent", "grid", "compression")}
     if columns["latent"]:
         columns["latent"] = "x".join(map(str, columns["latent"]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import report, terminal
 from harness.errors import CheckFailed, EnvironmentProblem, UsageError
 from harness.files import write_atomic
 from harness.ledger.records import ledgers, results_of
+from harness.report.made import Made, report_of
 
 
 def write_reports(suites: Sequence[str], root: Path, to: Path | None, formats: set[str], json: bool) -> None:
@@ -21,11 +23,12 @@ def write_reports(suites: Sequence[str], root: Path, to: Path | None, formats: s
         raise UsageError(f"there are no results under {root}. Run a suite first: harness run SUITE")
     paths: list[Path] = []
     lost: list[str] = []
+    rows: list[dict[str, Any]] = []
     for folder in folders:
         place = to / folder.resolve().name if to is not None and len(folders) > 1 else to
         try:
-            paths += report.build([folder], place, formats)
-            lost += report.left_out(folder)
+            one = report_of(folder, formats) if place is None else _elsewhere(folder, place, formats)
+            paths, lost, rows = paths + one.paths, lost + one.lost, one.rows
         except EnvironmentProblem as error:
             if len(folders) == 1:
                 raise
@@ -34,11 +37,15 @@ def write_reports(suites: Sequence[str], root: Path, to: Path | None, formats: s
         terminal.as_json({"report": [str(path) for path in paths], "left_out": lost})
     else:
         if len(folders) == 1:
-            terminal.table(report.summary(folders[0]))
+            terminal.table(rows)
             print()
         for path in paths:
             print(path)
     tell(lost)
+
+
+def _elsewhere(folder: Path, place: Path, formats: set[str]) -> Made:
+    return Made(report.build([folder], place, formats), report.summary(folder), report.left_out(folder))
 
 
 def tell(lost: Sequence[str]) -> None:
@@ -59,10 +66,10 @@ def rebuild_reference(root: Path, formats: set[str], json: bool) -> None:
     folders = [ledger.folder for scale in sorted(reference.glob("*/")) for ledger in ledgers(scale)]
     if not folders:
         raise UsageError(f"there are no reference results under {reference}. --results names another folder of results")
-    rows, lost = [], []
+    rows, lost = [], list[str]()
     for folder in folders:
-        paths = report.build([folder], None, formats)
-        lost += report.left_out(folder)
+        made = report_of(folder, formats)
+        paths, lost = made.paths, lost + made.lost
         row = {"scale": folder.parent.name, "suite": folder.name, **report.outcome(folder)}
         rows.append({**row, "report": [str(path) for path in paths]})
         if not json:

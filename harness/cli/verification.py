@@ -8,8 +8,10 @@ from pathlib import Path
 from harness.data.verify import checked_data, checked_faces, kept_damage
 from harness.errors import UsageError
 from harness.ledger.verify import Finding, Verdict, verify_suite
+from harness.report.made import checked_report
 
 REBUILD = "rebuild it: delete it, the next run makes it anew"
+REPORT = "rebuild it: harness report makes it anew from the records"
 MAKE_ANEW = "rebuild it: delete the set, then make it anew"
 
 
@@ -20,6 +22,7 @@ def verify_folder(folder: Path) -> Verdict:
     found = Verdict(0, ())
     for suite in suites(folder):
         found += verify_suite(suite)
+        found += _verdict(((suite / name, why) for name, why in checked_report(suite).items()), REPORT)
     for data in sorted({path.parent for path in [*folder.glob("**/data/store-*"), *folder.glob("**/data/references")]}):
         found += _verdict(checked_data(data), REBUILD)
     if (folder / "manifest.json").is_file() and (folder / "src").is_dir():

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.exr import MAX_PIXELS, Alpha, BadImage, check_file, read_image
+from harness.data.exr import MAX_PIXELS, Alpha, read_image
+from harness.data.image_file import BadImage, Job, check_file
 from harness.errors import EnvironmentProblem
 from harness.files import file_sha256
 
@@ -29,14 +30,6 @@ FILE_SECONDS = 120.0  # the decoding of one file may take; the largest allowed t
 FILES_A_CHILD = 64  # fewer are not worth another process
 LATE = -999
 HALF_MAX = float(np.finfo(np.float16).max)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One file to decode, and the SHA-256 it must have where one is known."""
-
-    path: str
-    sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,16 @@ import contextlib
 import io
 import os
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import OpenEXR
 
+from harness.data.image_file import BadImage, check_file
+
 Alpha = Literal["premultiplied", "straight"]
-MAX_BYTES = 1 << 31  # of a file: more than MAX_PIXELS of four uncompressed floats
 MAX_PIXELS = 1 << 26  # 8192 x 8192, far above any face crop; read from the header before a pixel is decoded
 FLAT = (OpenEXR.scanlineimage, OpenEXR.tiledimage)
-
-
-class BadImage(Exception):
-    """A file that is no usable image: `path`, and a `reason` written for the person who must act."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = Path(path)
-        self.reason = reason
 
 
 class Image(NamedTuple):
@@ -86,23 +77,6 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS, alpha: Alpha = "p
         rgba = _on_display_window(path, rgba, (y0 - dy0, x0 - dx0), (full_height, full_width))
         notes.append("its data window differs from its display window: placed on transparent black")
     return Image(rgba, tuple(notes))
-
-
-def check_file(path: Path | str) -> None:
-    """Raises BadImage for what is no regular file of a plain name and possible size: reading it could take forever."""
-    try:
-        os.fspath(path).encode()
-        stat = os.stat(path)
-    except UnicodeEncodeError:
-        raise BadImage(path, "its name is not UTF-8: rename it") from None
-    except FileNotFoundError:
-        raise BadImage(path, "no such file") from None
-    except (OSError, ValueError) as error:
-        raise BadImage(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if not S_ISREG(stat.st_mode):
-        raise BadImage(path, "is a pipe, a device or a folder, not a file")
-    if stat.st_size > MAX_BYTES:
-        raise BadImage(path, f"is {stat.st_size:,} bytes long, more than the allowed {MAX_BYTES:,}")
 
 
 def write_exr(path: Path | str, rgba: np.ndarray, half: bool = True) -> None:

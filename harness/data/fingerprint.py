@@ -7,17 +7,15 @@ import hashlib
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.data.exr import BadImage, check_file
+from harness.data.image_file import BadImage, check_file
 from harness.data.listing import Listing, list_folder
+from harness.data.looseness import VARIATIONS, Looseness
 from harness.errors import EnvironmentProblem
 from harness.files import cache_folder, file_sha256, hash_of, kept_json, write_hashed_json
 from harness.source import code_hash
 from harness.spec import DataSpec
-
-if TYPE_CHECKING:
-    from harness.data.faces import Looseness
 
 RACY_NS = 2_000_000_000  # a file touched this recently may change again without its time stamp showing it
 
@@ -56,8 +54,6 @@ def generation(data: DataSpec, seed: int) -> dict[str, Any]:
 
 def looseness(data: DataSpec) -> Looseness:
     """How loosely built-in faces are aligned: as `variation` has it, with what `loose` says instead."""
-    from harness.data.faces import VARIATIONS
-
     return VARIATIONS[data.variation]._replace(**data.loose.model_dump(exclude_none=True))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.data.decode import Job
+from harness.data.image_file import Job
 from harness.errors import UsageError
 from harness.files import verified
 

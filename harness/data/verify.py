@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.data.exr import BadImage, check_file
+from harness.data.image_file import BadImage, check_file
 from harness.data.listing import list_folder
 from harness.data.pack import DamagedPack, check_pack
 from harness.errors import UsageError

@@ -84,7 +84,7 @@ def _facts(name: str, facts: Mapping[str, Any]) -> Facts:
 
 @functools.cache
 def _registered(name: str) -> Facts | None:
-    """What a registered evaluator says. Imports torch: asked only where no record knows the metric."""
+    """What a registered evaluator says."""
     from harness import registry
 
     info = registry.metric_infos().get(name)

@@ -182,7 +182,7 @@ def _sections(numbers: Numbers) -> list[Section]:
 
 def factor_names() -> list[str]:
     """Names of the identity factors of the built-in faces, in the order of their values."""
-    from harness.data.faces.factors import IDENTITY
+    from harness.data.factors import IDENTITY
 
     return [factor.name for factor in IDENTITY]
 

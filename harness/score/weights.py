@@ -8,20 +8,22 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness import registry
 from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.files import write_atomic
 from harness.spec import Spec
-from models import arcface, lpips, photographs, pretrained
-from models.pretrained import FILES, BadWeights, Pretrained
-from models.step import trait
+from models import pretrained
+from models.pretrained import FACE_EMBEDDERS, FILES, BadWeights, Pretrained
 
-RECOGNISERS = ("arcface", "arcface_onnx", *photographs.CLASSES)  # of photographs; the first that is here is taken
-SCORING_TRUNK: lpips.Net = "alex"  # one only, so that a metric's name says what it is; the authors' own for measuring
+if TYPE_CHECKING:
+    import torch
+
+    from models import lpips, photographs
+
+# One only, so that a metric's name says what it is; the authors' own for measuring.
+SCORING_TRUNK: Literal["alex"] = "alex"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def _which(file: Path, name: str | None) -> Pretrained:
 
 def _open(name: Any, file: Path) -> None:
     """Look at everything in a file. Raises BadWeights."""
+    from models import arcface, lpips, photographs
+
     if name.startswith("arcface"):
         arcface.load(file)
     else:
@@ -120,11 +124,12 @@ def preflight(specs: Iterable[Spec]) -> None:
         for_scores |= {SCORING_TRUNK, *_face_names(builtin)}
         asked += [(name, dict(term.options), builtin) for name, term in spec.loss.items() if term.weight > 0]
     for name, options, builtin in {repr(one): one for one in asked}.values():
-        loss = registry.get("loss", name).object
-        if why := trait(loss, "unfit")(options, builtin):
+        loss = registry.get("loss", name)
+        if loss.has("unfit") and (why := loss.object.unfit(options, builtin)):
             raise UsageError(f"the loss {name!r} does not fit the data: {why}")
         try:
-            trait(loss, "preflight")(options)
+            if loss.has("preflight"):
+                loss.object.preflight(options)
         except BadWeights as error:
             raise EnvironmentProblem(f"the loss {name!r} cannot be computed: {error}") from None
     for name in filter(pretrained.present, for_scores):
@@ -134,7 +139,7 @@ def preflight(specs: Iterable[Spec]) -> None:
 def locked(specs: Iterable[Spec]) -> list[str]:
     """What the scores of these trials will lack for want of a file, in sentences for whoever starts them."""
     photographs = any(spec.data.source != "builtin" for spec in specs)
-    if not photographs or any(pretrained.present(name) for name in RECOGNISERS):
+    if not photographs or any(pretrained.present(name) for name in FACE_EMBEDDERS):
         return []
     return [f"whom a swap shows will not be scored: no recogniser of photographs is here. {face_advice()}"]
 
@@ -148,26 +153,33 @@ def scoring_state(synthetic: bool) -> str:
 
 
 def _face_names(synthetic: bool) -> list[str]:
-    return [] if synthetic else list(RECOGNISERS)
+    return [] if synthetic else list(FACE_EMBEDDERS)
 
 
 @functools.cache
 def perceptual(device: torch.device) -> lpips.LPIPS | None:
     """LPIPS for scoring, with `.name`; None when the trunk is missing. EnvironmentProblem for a damaged file."""
-    return _ready(lambda: lpips.LPIPS(SCORING_TRUNK).to(device)) if pretrained.present(SCORING_TRUNK) else None
+    from models.lpips import LPIPS
+
+    return _ready(lambda: LPIPS(SCORING_TRUNK).to(device)) if pretrained.present(SCORING_TRUNK) else None
 
 
 @functools.cache
 def face_embedder(device: torch.device) -> Any:
-    """The identity embedder for photographs, the first of RECOGNISERS that is here; None without any.
+    """The identity embedder for photographs, the first of FACE_EMBEDDERS that is here; None without any.
 
     EnvironmentProblem when it is damaged.
     """
-    name: Any = next((name for name in RECOGNISERS if pretrained.present(name)), None)
+    import torch
+
+    from models import arcface
+    from models.photographs import FaceNet
+
+    name: Any = next((name for name in FACE_EMBEDDERS if pretrained.present(name)), None)
     if name is None:
         return None
     if not name.startswith("arcface"):
-        return _ready(lambda: photographs.FaceNet(name).to(device))
+        return _ready(lambda: FaceNet(name).to(device))
     _ready(functools.partial(pretrained.verify, name))
     net = _ready(lambda: arcface.load(FILES[name].path))
     return net.to(device) if isinstance(net, torch.nn.Module) else net
@@ -182,7 +194,9 @@ def face_advice() -> str:
 @functools.cache
 def face_finder(device: torch.device) -> photographs.FaceFinder:
     """MTCNN for photographs."""
-    return photographs.FaceFinder(device)
+    from models.photographs import FaceFinder
+
+    return FaceFinder(device)
 
 
 def _ready(make: Any) -> Any:

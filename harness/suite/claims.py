@@ -267,7 +267,7 @@ class _Reader:
                 raise self.error(at, f"there is no loss {term!r}. {did_you_mean(term, known)}")
         elif name not in COSTS:
             entries = registry.entries("metric")
-            known_by = {info.name: key for key, entry in entries.items() for info in entry.object.infos}
+            known_by = {info.name: key for key, entry in entries.items() for info in entry.infos}
             if name not in known_by:
                 text = f"there is no metric {name!r}. {did_you_mean(name, [*known_by, *COSTS])}"
                 raise self.error(at, text)

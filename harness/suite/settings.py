@@ -17,7 +17,7 @@ from harness import limits, registry
 from harness.errors import UsageError, did_you_mean
 from harness.files import is_folder
 from harness.options import check_options, known_options, too_large
-from harness.spec import Spec
+from harness.spec import LossTerm, ModelSpec, Spec
 from harness.suite.yamlfile import Document, Path_, Where, parse
 
 Key = tuple[str, ...]
@@ -133,13 +133,12 @@ def resolve(layers: Iterable[Setting], fallback: Where) -> Spec:
         what = f"there is no folder {source!r}. Expected `builtin`, or a folder with src/ and dst/"
         raise places.at(("data", "source")).error(what)
     variant = places.get("variant", spec.model.variant, ("model", "variant"))
-    model = {"variant": spec.model.variant, **places.options(variant, spec.model.options, ("model",))}
+    options = places.options(variant, spec.model.options, ("model",))
     loss = {}
     for name, term in spec.loss.items():
-        options = places.options(places.get("loss", name, ("loss", name)), term.options, ("loss", name))
-        loss[name] = {"weight": term.weight, **options}
-    whole = spec.model_dump(mode="json") | {"model": model, "loss": loss}
-    return Spec.model_validate_json(json.dumps(whole), strict=True)
+        of_term = places.options(places.get("loss", name, ("loss", name)), term.options, ("loss", name))
+        loss[name] = LossTerm(weight=term.weight, **of_term)
+    return spec.model_copy(update={"model": ModelSpec(variant=spec.model.variant, **options), "loss": loss})
 
 
 @dataclass(frozen=True)

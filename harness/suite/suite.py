@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.compute import has_cuda
 from harness.errors import UsageError, did_you_mean
 from harness.files import HOME, is_file
 from harness.suite.matrix import Cell, cells, relabelled, sanitised
@@ -245,9 +246,7 @@ def choose_scale(suite: Suite, wanted: str, device: str) -> tuple[str, str]:
                 f"--scale: the suite {suite.name!r} has no scale {wanted!r}. {did_you_mean(wanted, known)}"
             )
         return wanted, "asked for"
-    import torch
-
-    cuda = device != "cpu" and torch.cuda.is_available()
+    cuda = device != "cpu" and has_cuda()
     choice, why = ("standard", "a CUDA device is there") if cuda else ("quick", "no CUDA device is used")
     if suite.scales and choice not in suite.scales:
         other = next(scale for scale in SCALES if scale in suite.scales)

@@ -14,10 +14,11 @@ from harness.compute import Compute
 from harness.files import HOME, hash_of
 from harness.source import code_hash
 from harness.spec import DataSpec, Spec
-from models.step import trait
 
 # What these decide is in the spec, in an entry's own file, or in no number at all.
-NO_NUMBER = ("errors", "files", "lock", "terminal", "registry", "plugins", "source", "spec")
+NO_NUMBER = (
+    "errors", "files", "limits", "lock", "terminal", "memo", "catalogue", "registry", "plugins", "source", "spec",
+)  # fmt: skip
 
 
 def digest(spec: Spec, seed: int, fingerprint: str, code: str, compute: Compute) -> str:
@@ -58,7 +59,7 @@ class Hashes:
         """The code that trains this spec: the loop, the data's way to it, the variant, the losses in use."""
         losses = [registry.get("loss", name) for name, term in spec.loss.items() if term.weight > 0]
         files = {registry.get("variant", spec.model.variant).file, *(loss.file for loss in losses)}
-        read = sorted({file for loss in losses for file in trait(loss.object, "reads")})
+        read = sorted({file for loss in losses for file in loss.reads})
         harness = self.home / "harness"
         roots = [harness / "train" / "loop.py", harness / "data" / "store.py", *sorted(files)]
         key = (frozenset(files), *read)

@@ -12,7 +12,8 @@ from harness.files import HOME
 from harness.ledger.records import Ledger, Record
 from harness.spec import DataSpec, Spec
 from harness.suite.suite import Suite
-from harness.trials.trial import Trial, parameters
+from harness.trials.buildable import parameters
+from harness.trials.trial import Trial
 
 # Seconds a pixel of a training image: the reference run of `bottleneck` took about 105 s a trial for 2,000 steps of 16
 # images at 64 x 64 on one core; a GPU's is a guess.

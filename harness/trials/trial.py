@@ -7,27 +7,22 @@ Folders and the number of trials at once stay out: they decide no number.
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import limits, registry
 from harness.compute import Compute, choose_compute
 from harness.errors import UsageError, did_you_mean
-from harness.options import build_model, settled
+from harness.options import settled
 from harness.score.weights import scoring_state
 from harness.spec import DataSpec, Spec
 from harness.suite.matrix import Cell
 from harness.suite.settings import Setting, resolve
 from harness.suite.suite import Suite, layers
 from harness.suite.yamlfile import Where
+from harness.trials.buildable import check_buildable
 from harness.trials.digest import Hashes, digest, score_digest
-from models.anatomy import undrawn
-from models.step import Loss, trait
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Trial:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:
         """The inverse of `to_dict`."""
-        spec = Spec.model_validate_json(json.dumps(values["spec"]), strict=True)
+        spec = Spec.model_validate(values["spec"])
         compute = Compute(**values["compute"])
         return cls(**{**values, "spec": spec, "compute": compute, "metrics": tuple(values["metrics"])})
 
@@ -105,7 +100,7 @@ def trials(
         if spec.data.source != "builtin":
             own = spec.data.model_copy(update={"source": folder_of(spec.data.source)})
             spec = spec.model_copy(update={"data": own})
-        _buildable(spec, _place(suite, cell, scale, overrides).error)
+        check_buildable(spec, _place(suite, cell, scale, overrides).error)
         specs.append((cell, spec, choose_compute(spec, device, threads)))
     hashes, found = Hashes(), []
     for seed in replicates:
@@ -186,51 +181,9 @@ def resolved_pair(data: DataSpec, index: int) -> tuple[DataSpec, str]:
     return data, f"p{data.pair:04d}" if isinstance(data.pair, int) else data.pair
 
 
-def parameters(spec: Spec) -> int:
-    """Number of parameters of the spec's model, built without memory."""
-    with undrawn():
-        return sum(parameter.numel() for parameter in build_model(spec).parameters())
-
-
 def _place(suite: Suite, cell: Cell, scale: str, overrides: Sequence[Setting]) -> Where:
     """Where to look for what makes a variant impossible: its cell, else the last setting of the model."""
     if cell.settings:
         return cell.settings[0].where
     of_model = [setting.where for setting in layers(suite, cell, scale, tuple(overrides)) if setting.path[0] == "model"]
     return of_model[-1] if of_model else suite.top
-
-
-def _buildable(spec: Spec, error: Callable[[str], UsageError]) -> None:
-    """Raise before training for a size that a variant cannot have, or a loss that its model cannot serve."""
-    with undrawn():
-        try:
-            model = build_model(spec)
-        except (Exception, SystemExit) as problem:  # a builder may be anybody's, and fail in any way
-            raise error(f"the variant {spec.model.variant!r} cannot be built: {_first_line(problem)}") from None
-        if excess := _too_large(model):
-            raise error(f"the variant {spec.model.variant!r} has {excess}; {limits.HOW}")
-        for name, term in spec.loss.items():
-            loss = registry.get("loss", name).object
-            if term.weight == 0 or trait(loss, "bind") is Loss.bind:
-                continue
-            try:
-                loss(**term.options).bind(model, spec.data.size)
-            except (Exception, SystemExit) as problem:  # as a builder
-                raise error(f"the loss {name!r} does not fit {spec.model.variant!r}: {_first_line(problem)}") from None
-
-
-def _first_line(problem: BaseException) -> str:
-    """What a builder said: ValueError is written for the user, of anything else the kind is said too."""
-    text = str(problem).split("\n")[0][:300]
-    return text if isinstance(problem, ValueError) else f"{type(problem).__name__}: {text}"
-
-
-def _too_large(model: nn.Module) -> str:
-    """What of a model is beyond the limits; empty when nothing is."""
-    rows, columns = getattr(model, "latent_shape", (0, 0, 0))[1:]
-    if limits.beyond(rows * columns, limits.LATENT_CELLS):
-        return f"{rows} x {columns} latent cells. Expected at most {limits.LATENT_CELLS}"
-    count = sum(parameter.numel() for parameter in model.parameters())
-    if limits.beyond(count, limits.PARAMETERS):
-        return f"{count:.3g} parameters. Expected at most {limits.PARAMETERS:.0e}"
-    return ""

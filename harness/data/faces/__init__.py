@@ -3,7 +3,6 @@
 `render(dst identity, src's pose)` is the exact truth of a face swap.
 """
 
-from harness.data.faces.factors import IDENTITY, IDENTITY_INDEX, LANDMARKS, POSE, POSE_INDEX, REGIONS, Factor
 from harness.data.faces.named import PAIRS, pair
 from harness.data.faces.people import (
     DISTANCE,
@@ -13,17 +12,10 @@ from harness.data.faces.people import (
     random_pair,
     sample_identities,
 )
-from harness.data.faces.poses import (
-    ALIGNED,
-    FREE,
-    POSE_REGIONS,
-    VARIATIONS,
-    Looseness,
-    pose_range,
-    pose_region,
-    sample_poses,
-)
+from harness.data.faces.poses import POSE_REGIONS, pose_range, pose_region, sample_poses
 from harness.data.faces.render import Render, render
+from harness.data.factors import IDENTITY, IDENTITY_INDEX, LANDMARKS, POSE, POSE_INDEX, REGIONS, Factor
+from harness.data.looseness import ALIGNED, FREE, VARIATIONS, Looseness
 
 __all__ = [
     "ALIGNED",

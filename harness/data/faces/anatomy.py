@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.data.faces.factors import IDENTITY_INDEX, POSE_INDEX
+from harness.data.factors import IDENTITY_INDEX, POSE_INDEX
 
 
 class Columns:

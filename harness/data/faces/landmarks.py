@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from harness.data.faces.anatomy import Anatomy, Columns
-from harness.data.faces.factors import LANDMARKS
 from harness.data.faces.geometry import FRAME_DROP, SCALE, View, point_view, surface_z
 from harness.data.faces.skin import skin_depth
+from harness.data.factors import LANDMARKS
 
 EAR_Z = -0.06  # the ears stand a little behind the head's middle
 HIDDEN_BY = 0.05  # head units of skin in front of a point that hide it

@@ -2,7 +2,7 @@
 
 import torch
 
-from harness.data.faces.factors import IDENTITY
+from harness.data.factors import IDENTITY
 
 # The three pairs as columns (near src, near dst, mid src, mid dst, far src, far dst). Chosen by hand and by eye; the
 # distances they come to are in `identity_distance` and asserted in the tests.

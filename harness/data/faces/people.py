@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from harness.data.faces.factors import IDENTITY, IDENTITY_INDEX
+from harness.data.factors import IDENTITY, IDENTITY_INDEX
 
 SPLITS = ("recogniser_a", "recogniser_b", "regressor", "judge")
 DISTANCE = (1.2, 1.6)  # standard deviations: where nine of ten pairs of strangers lie

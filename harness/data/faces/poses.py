@@ -1,35 +1,14 @@
 """How people are shown: poses, their regions, and how loosely a face set is aligned."""
 
-from typing import NamedTuple
-
 import torch
 
-from harness.data.faces.factors import POSE, POSE_INDEX
+from harness.data.factors import POSE, POSE_INDEX
+from harness.data.looseness import FREE, Looseness
 
 POSE_REGIONS = ("interior", "corner", "extrapolation")
 TRAINING_YAW = 30.0  # degrees; beyond it a pose is extrapolation
 CORNER_YAW = 10.0  # degrees; the corner is yaw above this together with smile above CORNER_SMILE
 CORNER_SMILE = 0.3
-
-
-class Looseness(NamedTuple):
-    """What alignment takes away: how far the pictures of a face set differ beside yaw, gaze and expression.
-
-    roll, pitch: degrees either way; shift: half frames either way; zoom: share of the head's size either way; light:
-    share of the lamp's range about its middle; crop: side of the frame, 1 where the whole head fills it.
-    """
-
-    roll: float
-    pitch: float
-    shift: float
-    zoom: float
-    light: float
-    crop: float = 1.0
-
-
-FREE = Looseness(roll=15.0, pitch=20.0, shift=0.08, zoom=0.08, light=1.0)
-ALIGNED = Looseness(roll=2.0, pitch=12.0, shift=0.005, zoom=0.01, light=0.05)
-VARIATIONS = {"aligned": ALIGNED, "free": FREE}
 
 
 def pose_range(looseness: Looseness = FREE) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,13 +8,13 @@ from torch.nn.functional import avg_pool2d
 
 from harness.data.faces import beard, colour, hair
 from harness.data.faces.anatomy import Anatomy, Columns, measure
-from harness.data.faces.factors import IDENTITY, POSE, REGIONS
 from harness.data.faces.geometry import BEHIND, View, about, ellipsoid, normal, pixel_view
 from harness.data.faces.landmarks import EAR_Z, project
 from harness.data.faces.layer import Layer
 from harness.data.faces.light import illuminate
 from harness.data.faces.skin import face
 from harness.data.faces.wear import CAP_FROM, GLASSES_FROM, arms, cap, glasses
+from harness.data.factors import IDENTITY, POSE, REGIONS
 
 CHUNK_RAYS = 1 << 17  # rays worked on at once: half a megabyte a plane stays in the processor's cache
 
