@@ -194,7 +194,7 @@ class OptimSpec(Frozen):
     vae_lr: NonNegative = Field(default=0.5, le=100.0, description="factor on the learning rate of the VAE branches")
     clip: NonNegative = Field(default=4.0, description="largest gradient norm; 0 clips nothing")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="auto: bf16 where a probe finds it faster"
+        default="auto", description="auto: bf16 where the hardware computes it faster"
     )
 
     @field_validator("betas")

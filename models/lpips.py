@@ -106,27 +106,32 @@ def linear_file(net: Net) -> Path:
     return Path(package.origin).parent / "weights" / "v0.1" / f"{net}.pth"
 
 
+def _read_trunk(net: Net) -> nn.Sequential:
+    state = pretrained.read(pretrained.FILES[net].path, shapes(net))
+    with torch.device("meta"):
+        features = trunk(net)
+    start = "features."
+    own = {key.removeprefix(start): value.clone() for key, value in state.items() if key.startswith(start)}
+    features.load_state_dict(own, assign=True)
+    return features
+
+
 class LPIPS(nn.Module):
     """Perceptual distance of pictures, (B, 3, H, W) twice, display values in [0, 1] -> (B,).
 
     The pictures are brought to [-1, 1] inside. The second one is the target: no gradient flows to it. bf16: the trunk
-    runs in bfloat16, features are compared in float32. Raises MissingWeights, BadWeights; ValueError for pictures that
-    are too small.
+    runs in bfloat16, features are compared in float32. random: the trunk is drawn instead of read, for rehearsals; the
+    distance then means nothing. Raises MissingWeights, BadWeights; ValueError for pictures that are too small.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, net: Net = "vgg", bf16: bool = False) -> None:
+    def __init__(self, net: Net = "vgg", bf16: bool = False, random: bool = False) -> None:
         super().__init__()
         self.net, self.bf16, self.name = net, bf16, f"lpips-{net}"
-        self.weights_sha256 = pretrained.verify(net)
-        state = pretrained.read(pretrained.FILES[net].path, shapes(net))
-        with torch.device("meta"):
-            self.features = trunk(net)
-        start = "features."
-        own = {key.removeprefix(start): value.clone() for key, value in state.items() if key.startswith(start)}
-        self.features.load_state_dict(own, assign=True)
+        self.weights_sha256 = "" if random else pretrained.verify(net)
+        self.features = trunk(net) if random else _read_trunk(net)
         file = linear_file(net)
         if not file.is_file() or pretrained.sha256(file) != LINEAR_SHA256[net]:
             raise BadWeights(f"{file}: not the linear layers of lpips 0.1.4. Install that package again")

@@ -6,6 +6,9 @@ enter a digest (`resolve`): what is recorded is what was done.
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -17,19 +20,27 @@ from models.lpips import LPIPS
 from models.step import Step, over_people
 
 
+def compiler_at_hand() -> bool:
+    """Whether `torch.compile` can make code for a GPU: it needs Triton and a C compiler."""
+    compiler = shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc") or shutil.which("clang")
+    return compiler is not None and importlib.util.find_spec("triton") is not None
+
+
 class Lpips:
     """LPIPS of reconstruction to target, mean over pictures; needs the weights of the trunk `net`: `harness weights`.
 
-    The trunk is frozen. On CUDA it runs in bfloat16 and compiled as one graph, elsewhere in float32 and eagerly.
+    The trunk is frozen. On CUDA it runs in bfloat16, and compiled as one graph where a compiler is at hand; elsewhere
+    in float32 and eagerly. `random`: the trunk is drawn, not read, as in a rehearsal: as much arithmetic, no meaning.
     """
 
-    def __init__(self, net: Literal["vgg", "alex", "squeeze"] = "vgg"):
-        self.distance = LPIPS(net)
+    def __init__(self, net: Literal["vgg", "alex", "squeeze"] = "vgg", random: bool = False):
+        self.distance = LPIPS(net, random=random)
 
     @classmethod
     def preflight(cls, options: dict[str, Any]) -> None:
         """MissingWeights or BadWeights when the term could not be built."""
-        pretrained.verify(options["net"])
+        if not options.get("random"):
+            pretrained.verify(options["net"])
 
     def __call__(self, step: Step) -> Tensor:
         return over_people(step, lambda p: self.of(step.rec[p], step.target[p]))
@@ -39,7 +50,7 @@ class Lpips:
         if self.distance.shift.device != rec.device:
             self.distance.to(rec.device)
             self.distance.bf16 = rec.device.type == "cuda"
-            if rec.device.type == "cuda":
+            if rec.device.type == "cuda" and compiler_at_hand():
                 self.distance.compile(fullgraph=True, dynamic=False)
         return self.distance(rec, target).mean()
 

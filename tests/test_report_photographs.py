@@ -89,9 +89,9 @@ def test_a_run_on_photographs_says_at_once_what_will_not_be_scored(
         Spec.model_validate({"model": {"variant": "grid"}, "loss": {"l1": 1.0}, "data": {"source": source}})
         for source in ("faces", "builtin")
     )
-    (line,) = weights.locked([own])
+    (line,) = weights.absences([own])
     assert "20180402-114759-vggface2.pt" in line and str(tmp_path / "checkpoints") in line
-    assert weights.locked([built_in]) == []
+    assert weights.absences([built_in]) == []
     case = matched_case(2)
     case.embedder, invalid = None, dict[str, str]()
     from metrics.recognition import EVALUATORS

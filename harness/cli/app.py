@@ -118,6 +118,12 @@ def run(
     per_gpu: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Trials at once on each GPU.")] = 1,
     results: Results = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, train nothing.")] = False,
+    rehearse: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse", help="Train each variant for a few steps at full size, and foretell what all costs."
+        ),
+    ] = False,
     allow_large: Annotated[
         bool, typer.Option("--allow-large", help="Lift the limits on the size of matrix, latent grid and model.")
     ] = False,
@@ -141,6 +147,7 @@ def run(
     """Run a suite: train what is not done yet, score, record, report. The same command continues an interrupted run."""
     from harness import limits, terminal
     from harness.cli.dry_run import show_plan
+    from harness.cli.rehearse import forecasts_in, show_forecasts
     from harness.compute import choose_device
     from harness.execute.devices import choose_jobs
     from harness.ledger.records import Ledger, inside
@@ -150,6 +157,7 @@ def run(
     from harness.suite import suite as suites
     from harness.suite.settings import from_options
     from harness.trials import plan
+    from harness.trials.rehearsal import rehearsal_of, rehearsal_trials
     from harness.trials.trial import in_order, matching, trials
 
     limits.lift(allow_large)
@@ -163,9 +171,8 @@ def run(
     fixed = "--seeds" if seeds else "--only" if only else ""
     looks = looks_for(loaded, until_decided, fixed, budget, max_pairs)
     seeds = looks[-1] if looks else seeds
-    everything = trials(
-        loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place, folder_of=_readable(results)
-    )
+    readable = _readable(results)
+    everything = trials(loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place, folder_of=readable)
     todo = matching(in_order(everything, loaded), only)
     ledger = Ledger(inside(results, loaded.name))
     terminal.say(f"{loaded.name}: {loaded.question}")
@@ -174,13 +181,21 @@ def run(
     amount = f"at most {amount}, until the claims are decided" if looks else amount
     terminal.say(f"scale {chosen} ({reason}), {amount}, in {ledger.folder}")
     at_once = min(choose_jobs(jobs, place, per_gpu), len(todo))
+    for line in weights.absences(trial.spec for trial in todo):
+        terminal.say(line)
     if dry_run:
         estimates = plan.planned(todo, ledger)
         show_plan(loaded, chosen, estimates, looks, ledger.folder, at_once, json)
         return
+    whole = todo
+    if rehearse:
+        loaded, looks = rehearsal_of(loaded), ()
+        todo = everything = rehearsal_trials(loaded, chosen, whole, overrides, readable)
+        ledger = Ledger(inside(results, loaded.name))
+        terminal.say(f"rehearsal: a few steps of {terminal.count(len(todo), 'variant')}, in {ledger.folder}")
+        for line in weights.absences(trial.spec for trial in todo):
+            terminal.say(line)
     weights.preflight(trial.spec for trial in todo)
-    for line in weights.locked(trial.spec for trial in todo):
-        terminal.say(line)
     command = shlex.join(["harness", *sys.argv[1:]])
     settings = {setting.dotted: setting.value for setting in overrides}
 
@@ -200,12 +215,17 @@ def run(
     made = report_of(ledger.folder)
     for problem in made.lost:
         terminal.say(f"warning: left out of the report: {problem}")
+    foretold = forecasts_in(ledger.folder, whole, records) if rehearse else []
     failed = [record for record in records if record.status != "done"]
     missing = len(todo) - len(records)
     if json:
         rows = [_row(record) for record in records]
         report = [str(path) for path in made.paths]
-        terminal.as_json({"suite": loaded.name, "scale": chosen, "trials": rows, "report": report})
+        forecast = {"forecast": [row.to_dict() for row in foretold]} if rehearse else {}
+        terminal.as_json({"suite": loaded.name, "scale": chosen, "trials": rows, "report": report} | forecast)
+    elif rehearse:
+        show_forecasts(foretold, place)
+        print(f"\n{made.paths[0]}")
     else:
         terminal.table(made.rows)
         print(f"\n{made.paths[0]}")
@@ -234,8 +254,6 @@ def _readable(root: Path) -> Callable[[str], str]:
         return folder
 
     return folder_of
-
-
 
 
 @app.command("report")

@@ -36,7 +36,14 @@ class Draws:
 
     def to(self, device: torch.device | str) -> Draws:
         """The same draws on `device`."""
-        return Draws(*(t.to(device, non_blocking=True) for t in (self.affine, self.field, self.zoom)))
+        return Draws(*(to_device(t, torch.device(device)) for t in (self.affine, self.field, self.zoom)))
+
+
+def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The values on `device`. From pinned memory a GPU fetches them while the host goes on."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def draw(batch: int, spec: AugmentSpec, generator: torch.Generator) -> Draws:

@@ -86,9 +86,8 @@ class BatchSource:
 
     def _person(self, person: str, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         images = self.images[person]
-        chosen = images[self.indices(person, step).to(images.device)]
-        if chosen.device != self.device:
-            chosen = chosen.pin_memory().to(self.device, non_blocking=True)
+        chosen = images[augment.to_device(self.indices(person, step), images.device)]
+        chosen = augment.to_device(chosen, self.device)
         spec = self.data.augment
         draws = augment.draw(self.batch, spec, generator(self.seed, f"data/augment/{person}", step)).to(self.device)
         pictures = augment.apply(chosen.float(), draws, spec, self.data.target)

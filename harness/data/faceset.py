@@ -45,13 +45,15 @@ def make_faceset(
     half: bool = True,
     supersample: int = 2,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Render the built-in face set into the new folder `folder` and return its manifest.
 
     pair: "near", "mid", "far", or the number of a random pair, its two people `distance` (low, high) apart; `loose`:
     what differs from `faces.ALIGNED`; `frames` training images of each person, `eval_frames` matched poses, `size`
-    pixels a side, `supersample` samples along a pixel's side, half or float EXR. All or nothing: the set is built
-    beside `folder` and renamed. Raises UsageError when `folder` exists, the pair is unknown or nobody is so far apart.
+    pixels a side, `supersample` samples along a pixel's side, half or float EXR; rendered on `device`, cpu or cuda. All
+    or nothing: the set is built beside `folder` and renamed. Raises UsageError when `folder` exists, the pair is
+    unknown or nobody is so far apart.
     """
     import torch
 
@@ -69,7 +71,6 @@ def make_faceset(
         blocks = plan(pair, frames, eval_frames, seed, distance or faces.DISTANCE, faces.Looseness(**loose))
     except ValueError as error:
         raise UsageError(str(error)) from None
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = max(1, min(64, PIXELS_AT_ONCE // (size * supersample) ** 2))
     total, entries = sum(len(block.poses) for block in blocks), []
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +117,7 @@ def make_faceset(
             "synthetic": True,
             "alpha": "premultiplied",
             "spec": {**spec, "half": half, "supersample": supersample},
-            "rendered_on": device.type,
+            "rendered_on": device,
             "identity_names": [factor.name for factor in faces.IDENTITY],
             "pose_names": [factor.name for factor in faces.POSE],
             "landmark_names": list(faces.LANDMARKS),

@@ -60,25 +60,29 @@ class FaceStore:
     loose: dict[str, float] | None = None
 
 
-def open_store(data: DataSpec, seed: int, root: Path, progress: Progress | None = None) -> FaceStore:
+def open_store(
+    data: DataSpec, seed: int, root: Path, progress: Progress | None = None, device: str = "cpu"
+) -> FaceStore:
     """Open the images of `data` for replicate `seed`, rendering and decoding what is not there yet under root/data.
 
     Any number of processes may call this at once: one builds, the others wait for it. `progress(stage, done, total)`
-    is called while building. Raises UsageError (folder missing or of another layout, too few readable images, straight
+    is called while building; `device` (cpu or cuda) renders, and as its sums differ in the last bits, each kind has
+    pictures of its own. Raises UsageError (folder missing or of another layout, too few readable images, straight
     alpha asked of the built-in set) and EnvironmentProblem (the disk is full or cannot be written).
     """
     home = Path(root) / "data"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        return _open_or_build(data, seed, home, progress)
+        return _open_or_build(data, seed, home, progress, device)
     except OSError as error:
         raise EnvironmentProblem(f"cannot write image data under {home}: {error.strerror or error}") from error
 
 
-def _open_or_build(data: DataSpec, seed: int, home: Path, progress: Progress | None) -> FaceStore:
+def _open_or_build(data: DataSpec, seed: int, home: Path, progress: Progress | None, device: str) -> FaceStore:
+    rendered = f"-{device}" if data.source == "builtin" and device != "cpu" else ""
     if data.source == "builtin":
         fingerprint = data_fingerprint(data, seed)
-        folder = home / f"faces-{fingerprint[:12]}"
+        folder = home / f"faces-{fingerprint[:12]}{rendered}"
         straight = data.alpha == "straight"
     else:
         listing = list_folder(Path(data.source))
@@ -87,7 +91,7 @@ def _open_or_build(data: DataSpec, seed: int, home: Path, progress: Progress | N
         straight = data.alpha == "straight" and listing.manifest is not None
     if straight:
         raise UsageError("data.alpha: the built-in face set is premultiplied; `straight` is for folders of your own")
-    key = _key(data, fingerprint)
+    key = _key(data, fingerprint + rendered)
     store = home / f"store-{key[:12]}"
     try:
         return _face_store(store, read_pack(store, key), data, folder)
@@ -103,7 +107,7 @@ def _open_or_build(data: DataSpec, seed: int, home: Path, progress: Progress | N
         except DamagedPack as error:
             damage = str(error)
         if data.source == "builtin":
-            listing = _builtin(folder, data, seed, progress)
+            listing = _builtin(folder, data, seed, progress, device)
             hashes = {}
         listing = replace(listing, groups={g: _hashed(listing, jobs, hashes) for g, jobs in listing.groups.items()})
         holdout = 0.0 if listing.manifest else data.holdout
@@ -122,7 +126,7 @@ def _hashed(listing: Listing, jobs: list[Job], hashes: dict[str, str]) -> list[J
     return [Job(job.path, job.sha256 or hashes.get(listing.name(job))) for job in jobs]
 
 
-def _builtin(folder: Path, data: DataSpec, seed: int, progress: Progress | None) -> Listing:
+def _builtin(folder: Path, data: DataSpec, seed: int, progress: Progress | None, device: str) -> Listing:
     """The built-in set's folder, rendered when it is absent or when any of its files is not what was written."""
     for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a process that was killed: we hold the guard
         shutil.rmtree(stale, ignore_errors=True)
@@ -134,7 +138,7 @@ def _builtin(folder: Path, data: DataSpec, seed: int, progress: Progress | None)
         except (UsageError, OSError):
             pass
         shutil.rmtree(folder)  # deterministic: the same set is rendered again
-    make_faceset(folder, **generation(data, seed), progress=progress)
+    make_faceset(folder, **generation(data, seed), progress=progress, device=device)
     return list_folder(folder)
 
 

@@ -70,7 +70,9 @@ def run_course(trial: Trial, record: Record, place: Place, kept: dict[str, Any],
     torch.set_num_threads(trial.compute.threads)
     keep_freed_memory()
     beat("open")
-    store = open_store(trial.spec.data, trial.seed, place.root, progress=partial(_opening, beat))
+    store = open_store(
+        trial.spec.data, trial.seed, place.root, progress=partial(_opening, beat), device=place.device.type
+    )
     if kept:
         model, cost, resumed = _read_weights(trial, place, kept), kept, record.resumed_from
     else:

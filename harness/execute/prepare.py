@@ -33,7 +33,7 @@ def prepare(trials: Sequence[Trial], root: Path) -> None:
 
     def make(trial: Trial) -> None:
         torch.set_num_threads(1)  # of this worker thread: the sets are spread over the cores instead
-        store = open_store(trial.spec.data, trial.seed, root, progress=asked)
+        store = open_store(trial.spec.data, trial.seed, root, asked, trial.compute.device)
         for file, reason in store.quarantined:
             print(f"warning: left out {file}: {reason}", file=sys.stderr)
 

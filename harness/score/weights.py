@@ -136,12 +136,19 @@ def preflight(specs: Iterable[Spec]) -> None:
         _ready(functools.partial(pretrained.verify, name))
 
 
-def locked(specs: Iterable[Spec]) -> list[str]:
-    """What the scores of these trials will lack for want of a file, in sentences for whoever starts them."""
+def absences(specs: Iterable[Spec]) -> list[str]:
+    """What absent files mean for these trials, in sentences: what stands in for them, what is lacking."""
+    specs = list(specs)
+    terms = [term.options for spec in specs for name, term in spec.loss.items() if name == "perceptual" and term.weight]
+    found = []
+    if any(options["kind"] == "gradient" and not pretrained.present(options["net"]) for options in terms):
+        found.append("the loss `perceptual` is the multi-scale gradient here, not LPIPS, whose weights are absent")
+    if any(term.options.get("random") for spec in specs for name, term in spec.loss.items() if name == "lpips"):
+        found.append("the loss `lpips` has random weights: it costs as much as the real one and means nothing")
     photographs = any(spec.data.source != "builtin" for spec in specs)
-    if not photographs or any(pretrained.present(name) for name in FACE_EMBEDDERS):
-        return []
-    return [f"whom a swap shows will not be scored: no recogniser of photographs is here. {face_advice()}"]
+    if photographs and not any(pretrained.present(name) for name in FACE_EMBEDDERS):
+        found.append(f"whom a swap shows will not be scored: no recogniser of photographs is here. {face_advice()}")
+    return found
 
 
 def scoring_state(synthetic: bool) -> str:

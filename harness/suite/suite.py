@@ -43,6 +43,7 @@ class Suite:
     metrics_at: tuple[Where, ...]
     top: Where
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rehearsal: bool = False  # whether it only shows that everything runs
 
     def at(self, scale: str) -> Suite:
         """The suite as a scale has it."""

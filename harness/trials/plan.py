@@ -57,6 +57,7 @@ def plan_of(
     """The content of plan.json. `settings` are the command line's --set values."""
     return {
         "suite": suite.name,
+        "rehearsal": suite.rehearsal,
         "question": suite.question,
         "scale": scale,
         "scale_reason": reason,
@@ -119,7 +120,7 @@ def planned(trials: Sequence[Trial], ledger: Ledger) -> list[Planned]:
             sizes[trial.label] = parameters(trial.spec)
         size = sizes[trial.label]
         seconds, basis = _seconds(trial, steps, like)
-        disk = _folder_bytes(like.folder) if like else 4 * size + 2 * 12 * size + PICTURES_BYTES
+        disk = folder_bytes(like.folder) if like else 4 * size + 2 * 12 * size + PICTURES_BYTES
         rows.append(Planned(trial, state_of(record, trial), steps, size, seconds, disk, basis))
     return rows
 
@@ -143,5 +144,6 @@ def _seconds(trial: Trial, steps: int | None, like: Record | None) -> tuple[floa
     return images * trial.spec.data.size**2 * ROUGH_RATE[trial.compute.device], "rough rate"
 
 
-def _folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
+    """What the files of a folder take, links left out."""
     return sum(os.path.getsize(file) for file in folder.rglob("*") if file.is_file() and not file.is_symlink())

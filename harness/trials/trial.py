@@ -72,11 +72,13 @@ def trials(
     device: str = "cpu",
     threads: int = 1,
     folder_of: Callable[[str], str] = str,
+    adapt: Callable[[Spec], Spec] = lambda spec: spec,
 ) -> list[Trial]:
     """The trials of a suite at a scale, seed by seed over all cells, so that an early look compares all variants.
 
     Random people: the replicate of seed s shows pair `first_pair` + s. `device` (cpu or cuda) and `threads` (of each
     trial, on a CPU) are what will compute them. `folder_of`: the folder of faces behind a `data.source` of one's own.
+    `adapt`: what becomes of each resolved spec, as in a rehearsal.
     All scales are checked, so that a mistake in a larger one is found on the small machine. UsageError when something
     is wrong.
     """
@@ -96,7 +98,7 @@ def trials(
             raise setting.where.error("this key is an axis of the suite's matrix. Use --only to choose cells")
     specs = []
     for cell in suite.cells:
-        spec = settled(resolve(layers(suite, cell, scale, tuple(overrides)), suite.top))
+        spec = adapt(settled(resolve(layers(suite, cell, scale, tuple(overrides)), suite.top)))
         if spec.data.source != "builtin":
             own = spec.data.model_copy(update={"source": folder_of(spec.data.source)})
             spec = spec.model_copy(update={"data": own})

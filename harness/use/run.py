@@ -59,7 +59,7 @@ def run(
     planned = trials(loaded, chosen, given, seeds=seeds, device=choose_device(device), folder_of=folder_of)
     todo = matching(in_order(planned, loaded), only)
     weights.preflight(trial.spec for trial in todo)
-    for line in weights.locked(trial.spec for trial in todo):
+    for line in weights.absences(trial.spec for trial in todo):
         say(line)
     ledger = Ledger(inside(root, loaded.name))
     named = {setting.dotted: setting.value for setting in given}

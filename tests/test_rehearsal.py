@@ -1,0 +1,78 @@
+"""A rehearsal trains a few steps of what a suite would train, under another name; it foretells what all costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness import options
+from harness.ledger.records import Record
+from harness.score import weights
+from harness.spec import Spec
+from harness.suite import suite as suites
+from harness.suite.settings import from_options
+from harness.trials.rehearsal import STEPS, forecasts, rehearsal_of, rehearsal_trials, rehearsed
+from harness.trials.trial import trials
+from models import pretrained
+
+BASE = {
+    "model": {"variant": "grid"},
+    "loss": {"lpips": {"net": "vgg"}, "kl": 0.2},
+    "optim": {"epochs": 7, "warmup": 50},
+}
+
+
+def test_a_rehearsed_spec_differs_in_length_and_number_only() -> None:
+    spec = Spec.model_validate({**BASE, "data": {"size": 256, "frames": 1800, "eval_frames": 200}})
+    small = rehearsed(spec)
+    assert (small.optim.steps, small.optim.batch, small.optim.warmup) == (STEPS, 2, 0)
+    assert small.data.frames < 20 and small.data.eval_frames < 20
+    same = {"steps", "batch", "warmup"}
+    assert small.optim.model_dump(exclude=same) == spec.optim.model_dump(exclude=same)
+    assert small.model == spec.model and small.data.size == 256 and small.loss["kl"] == spec.loss["kl"]
+
+
+def test_what_the_user_has_set_stays() -> None:
+    spec = Spec.model_validate({**BASE, "optim": {"batch": 12}})
+    assert rehearsed(spec, {"optim.batch"}).optim.batch == 12
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_lpips_is_random_only_where_its_weights_are_absent(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    monkeypatch.setattr(pretrained, "present", lambda name: present)
+    spec = Spec.model_validate({**BASE, "loss": {"lpips": {"weight": 0.5, "net": "alex", "random": False}}})
+    term = rehearsed(spec).loss["lpips"]
+    assert term.options == {"net": "alex", "random": not present} and term.weight == 0.5
+
+
+def test_a_run_says_what_stands_in_for_absent_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "present", lambda name: False)
+    auto = Spec.model_validate({**BASE, "loss": {"perceptual": {"kind": "auto", "net": "vgg"}}})
+    (said,) = weights.absences([options.settled(auto)])
+    assert "multi-scale gradient here, not LPIPS" in said
+    assert "random weights" in weights.absences([rehearsed(Spec.model_validate(BASE))])[0]
+    assert weights.absences([Spec.model_validate(BASE)]) == []
+    monkeypatch.setattr(pretrained, "present", lambda name: True)
+    assert weights.absences([options.settled(auto)]) == []
+
+
+def test_forecasts_scale_what_was_measured() -> None:
+    suite = suites.load(suites.find("smoke")).at("quick")
+    overrides = from_options(["optim.steps=3000", "optim.batch=8", "data.frames=60", "data.eval_frames=30"])
+    whole = trials(suite, "quick", overrides, seeds=2)
+    tried = rehearsal_trials(rehearsal_of(suite), "quick", whole, [])
+    assert {trial.label for trial in tried} == {trial.label for trial in whole}
+    assert {trial.seed for trial in tried} == {whole[0].seed} and {trial.suite for trial in tried} != {suite.name}
+    assert not {trial.digest for trial in tried} & {trial.digest for trial in whole}
+    frames = tried[0].spec.data.eval_frames
+    cost = {"parameters": 2**20, "steps": STEPS, "peak_memory_mb": 916.0, "wall_s": {"train": 0.6, "score": 2.0}}
+    done = Record.of(tried[0], "done", cost=cost)
+    failed = replace(Record.of(tried[-1], "oom"), label=whole[-1].label)
+    (found,) = forecasts(whole, [done, failed])
+    assert (found.label, found.trials, found.steps) == (tried[0].label, 2, 3000)
+    assert found.train_s == pytest.approx(3000 * 0.2 * 8 / tried[0].spec.optim.batch)
+    assert found.score_s == pytest.approx(2.0 * 30 / frames)
+    # 916 MB: 700 awake, 16 of weights and moments, 200 of pictures, which grow with the batch.
+    assert found.memory_mb == pytest.approx(716 + 200 * 8 / tried[0].spec.optim.batch)
+    assert found.seconds is not None and found.seconds > found.train_s + found.score_s
