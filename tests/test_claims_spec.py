@@ -131,4 +131,4 @@ def test_an_axis_with_one_value_for_several_cells_asks_for_labels() -> None:
     claim = "  - {id: C1, says: s, metric: leak_gap, monotone: {in: model.grid, direction: rises}}\n"
     assert "Name one cell for each value" in error_of(claim, head)
     text = "  - {id: C1, says: s, metric: leak_gap, monotone: {in: model.upsample, direction: rises}}\n"
-    assert "is no number for" in error_of(text, head)
+    assert "is not numeric for" in error_of(text, head)

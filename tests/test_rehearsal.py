@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from harness import options
-from harness.ledger.records import Record
+from harness.files import write_hashed_json
+from harness.ledger.records import Ledger, Record
 from harness.score import weights
 from harness.spec import Spec
 from harness.suite import suite as suites
 from harness.suite.settings import from_options
+from harness.trials.plan import REHEARSAL, planned
 from harness.trials.rehearsal import STEPS, forecasts, rehearsal_of, rehearsal_trials, rehearsed
 from harness.trials.trial import trials
 from models import pretrained
@@ -76,3 +79,15 @@ def test_forecasts_scale_what_was_measured() -> None:
     # 916 MB: 700 awake, 16 of weights and moments, 200 of pictures, which grow with the batch.
     assert found.memory_mb == pytest.approx(716 + 200 * 8 / tried[0].spec.optim.batch)
     assert found.seconds is not None and found.seconds > found.train_s + found.score_s
+
+
+def test_a_dry_run_rests_on_a_rehearsal_of_the_same_scale_and_device(tmp_path: Path) -> None:
+    trial = trials(suites.load(suites.find("smoke")), "quick")[0]
+    place = {"scale": "quick", "device": "cpu"}
+    file = tmp_path / "smoke-rehearsal" / REHEARSAL
+    write_hashed_json(file, place | {"forecasts": [{"label": trial.label, "seconds": 77.0}]})
+    (row,) = planned([trial], Ledger(tmp_path / "smoke"))
+    assert (row.seconds, row.basis) == (77.0, "rehearsed on this cpu")
+    write_hashed_json(file, place | {"device": "cuda", "forecasts": [{"label": trial.label, "seconds": 77.0}]})
+    (row,) = planned([trial], Ledger(tmp_path / "smoke"))
+    assert row.basis == "rough rate"

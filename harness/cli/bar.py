@@ -11,7 +11,7 @@ Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 @contextlib.contextmanager
 def bar() -> Iterator[Progress]:
-    """Within the block, call what is given with (what is being done, done, total). Ctrl-C is told as what it is."""
+    """Within the block, call what is given with (what is being done, done, total). Ctrl-C is an interruption."""
     try:
         with _drawn() as progress:
             yield progress

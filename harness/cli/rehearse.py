@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from harness.trials.rehearsal import Forecast
     from harness.trials.trial import Trial
 
-FILE = "rehearsal.json"
-
 
 def forecasts_in(folder: Path, whole: Sequence[Trial], records: Sequence[Record]) -> list[Forecast]:
     """The forecasts for the trials `whole` from the records of their rehearsal, kept as rehearsal.json in `folder`."""
-    from harness.files import write_json
+    from harness.files import write_hashed_json
+    from harness.trials.plan import REHEARSAL
     from harness.trials.rehearsal import forecasts
 
     found = forecasts(whole, records)
-    write_json(folder / FILE, {"forecasts": [forecast.to_dict() for forecast in found]})
+    place = {"scale": whole[0].scale, "device": whole[0].compute.device}
+    write_hashed_json(folder / REHEARSAL, place | {"forecasts": [forecast.to_dict() for forecast in found]})
     return found
 
 

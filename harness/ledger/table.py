@@ -213,7 +213,7 @@ class Table:
 
     @property
     def undefined(self) -> dict[str, str]:
-        """{metric: why it is no number} of any finished trial."""
+        """{metric: why it is undefined} of any finished trial."""
         return {name: str(why) for trial in self.done for name, why in trial.part("invalid").items()}
 
     def metrics(self) -> list[str]:

@@ -53,7 +53,7 @@ def page(found: Found) -> str:
 
 
 def as_json(found: Found) -> str:
-    """The same as JSON with a schema version; what is no number is null."""
+    """The same as JSON with a schema version; what is undefined is null."""
     suites = [
         {
             "suite": table.suite,

@@ -288,7 +288,7 @@ class _Reader:
             wrong = [text for text, value in places.items() if not _is_number(value)]
             if wrong:
                 raise self.error(
-                    (*at, "in"), f"{name} is no number for {', '.join(wrong)}. Expected an axis of numbers"
+                    (*at, "in"), f"{name} is not numeric for {', '.join(wrong)}. Expected an axis of numbers"
                 )
             values = list(places.values())
             if len(set(values)) < len(values):

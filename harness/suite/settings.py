@@ -1,4 +1,4 @@
-"""From dotted settings with their places to a checked `Spec`; every mistake is told with the place of its cause."""
+"""From dotted settings with their places to a checked `Spec`; every mistake is reported with the place of its cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A suite: one question in YAML, loaded into frozen values; a mistake is told as `file:line:column: what. Expected`."""
+"""A suite: one question in YAML, loaded into frozen values; mistakes are reported as `file:line:column: what`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def from_document(document: Document, file: Path) -> Suite:
     try:
         whole = {key: reader.read(key, (), sections, found) for key in FIELDS}
     except UsageError:
-        for cell in found:  # a misspelt key of the matrix misses the baseline too: it is the cause, so it is told first
+        for (
+            cell
+        ) in found:  # a misspelt key of the matrix misses the baseline too: it is the cause, so it is reported first
             resolve([*base, *next(iter(scales.values()), ()), *cell.settings], top)
         raise
     return Suite(

@@ -165,7 +165,7 @@ class _Converter:
                     return value
         except ValueError:
             raise self.at(node).error(
-                f"{text[:40]!r} is no number that can be read. Quote it if a text is meant"
+                f"{text[:40]!r} is not a number that can be read. Quote it if a text is meant"
             ) from None
         name = tag.replace(TAG, "!!")
         raise self.at(node).error(f"{name!r} is not allowed here ({text[:40]!r}). Quote it if a text is meant")

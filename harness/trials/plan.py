@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.files import HOME
+from harness.files import HOME, kept_json
 from harness.ledger.records import Ledger, Record
 from harness.spec import DataSpec, Spec
 from harness.suite.suite import Suite
 from harness.trials.buildable import parameters
 from harness.trials.trial import Trial
 
-# Seconds a pixel of a training image: the reference run of `bottleneck` took about 105 s a trial for 2,000 steps of 16
-# images at 64 x 64 on one core; a GPU's is a guess.
+# Seconds for each pixel of a training image: `bottleneck` at quick scale on one core, and a guess for a GPU.
 ROUGH_RATE = {"cpu": 8.0e-7, "cuda": 2e-8}
+REHEARSAL = "rehearsal.json"  # beside the plan of a rehearsal: what it foretells for each variant
 PICTURES_BYTES = 3_000_000
 
 
@@ -108,8 +108,11 @@ def training_images(data: DataSpec) -> int | None:
 
 
 def planned(trials: Sequence[Trial], ledger: Ledger) -> list[Planned]:
-    """A row a trial. Past records of the same ledger give the estimates; without any, a stated rough rate does."""
-    past = [record for record in ledger.records() if record.status == "done"]
+    """One row for each trial. Estimates rest on records of the same ledger, scale and device; else on a rehearsal; else
+    on a rough rate."""
+    devices = {trial.compute.device for trial in trials}
+    past = [r for r in ledger.records() if r.status == "done" and str(r.cost.get("device")).split(":")[0] in devices]
+    foretold = rehearsed_seconds(ledger.folder, trials[0]) if trials else {}
     rows, sizes = [], dict[str, int]()
     for trial in trials:
         record = ledger.read(trial.name)
@@ -120,9 +123,19 @@ def planned(trials: Sequence[Trial], ledger: Ledger) -> list[Planned]:
             sizes[trial.label] = parameters(trial.spec)
         size = sizes[trial.label]
         seconds, basis = _seconds(trial, steps, like)
+        if like is None and trial.label in foretold:
+            seconds, basis = foretold[trial.label], f"rehearsed on this {trial.compute.device}"
         disk = folder_bytes(like.folder) if like else 4 * size + 2 * 12 * size + PICTURES_BYTES
         rows.append(Planned(trial, state_of(record, trial), steps, size, seconds, disk, basis))
     return rows
+
+
+def rehearsed_seconds(folder: Path, trial: Trial) -> dict[str, float | None]:
+    """{label: seconds of one trial} that a rehearsal at the trial's scale and device foretold; empty without one."""
+    kept = kept_json(folder.with_name(f"{folder.name}-rehearsal") / REHEARSAL) or {}
+    if (kept.get("scale"), kept.get("device")) != (trial.scale, trial.compute.device):
+        return {}
+    return {row["label"]: row["seconds"] for row in kept["forecasts"]}
 
 
 def state_of(record: Record | None, trial: Trial) -> str:
