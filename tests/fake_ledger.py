@@ -62,6 +62,15 @@ def _row(path: Path, grid: int, index: int, tile: int) -> None:
     row.save(path)
 
 
+def _sweep(path: Path, grid: int, tile: int, frames: int = 7) -> None:
+    """Driver, swap and truth of a head that turns, a row each."""
+    leak, picture = 1 - TRANSFER[grid], Image.new("RGB", (tile * frames, tile * 3))
+    for frame in range(frames):
+        for row, person in enumerate((0.0, 1 - leak, 1.0)):
+            picture.paste(_face(tile, person, 0.5, 3.0 * (frame - frames // 2)), (frame * tile, row * tile))
+    picture.save(path, format="WEBP", quality=90)
+
+
 def _values(grid: int, seed: int, pair: str) -> dict[str, list[float]]:
     leak, offset = 1 - TRANSFER[grid], {"far": 0.02, "mid": 0.0, "near": -0.025}[pair]
     shared, own = _rng("images", seed), _rng("trial", grid, seed)
@@ -169,6 +178,8 @@ def write_ledger(
                 _row(trial_folder / "pictures" / "median.png", grid, 10 + seed, tile)
                 _row(trial_folder / "pictures" / "worst.png", grid, 20 + seed, tile)
                 _spectrum(trial_folder / "pictures" / "spectrum.png", grid)
+                if truth:
+                    _sweep(trial_folder / "pictures" / "sweep.webp", grid, tile)
             rows = _history(grid, seed, steps if record["status"] == "done" else steps // 2)
             (trial_folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
             content = Record(**record).to_dict()

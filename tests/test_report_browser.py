@@ -12,6 +12,7 @@ from fake_ledger import CLAIMS, write_ledger
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from harness.report import build
 
@@ -19,7 +20,8 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-IMAGES = 4 * 5 * 6 + 5 + 6 + 1  # strips, differences, two truths over each strip; spectra, skin patches, the zoom
+ROWS = 4 * 5 * 6  # strips, differences, two truths over each strip
+IMAGES = 5 + 3 + 1 + ROWS + 5 + 6 + 1  # first picture, sheets, turning head, rows, spectra, skin patches, the zoom
 LABELS = {4: "<script>document.title='owned'</script>", 5: "[red]", 6: "=cmd()"}
 
 
@@ -43,12 +45,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build([folder], formats={"html"})[0]
 
 
-def _open(browser: webdriver.Chrome, page: Path, width: int, theme: str) -> None:
+def _open(browser: webdriver.Chrome, page: Path, width: int, theme: str, unfold: bool = True) -> None:
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     browser.get(page.as_uri())
+    if unfold:
+        browser.execute_script("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
 
 
 def _column(browser: webdriver.Chrome, place: int) -> list[float]:
@@ -175,13 +179,75 @@ def test_a_name_that_is_a_script_does_not_run(browser: webdriver.Chrome, page: P
     )
 
 
-def test_verdicts_come_first_with_word_sign_effect_and_the_sources_expectation(
-    browser: webdriver.Chrome, page: Path
-) -> None:
-    _open(browser, page, 390, "light")
-    assert browser.find_elements(By.TAG_NAME, "h2")[0].text.lower() == "verdicts"
-    texts = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".verdicts li")]
-    assert [text.splitlines()[:2] for text in texts] == [
-        ["✓supported", "source: supported"], ["✕refuted", "source: open"], ["○undecided", "source: refuted"],
-    ]  # fmt: skip
-    assert "Identity transfer: 0.258 [0.207, 0.308] at 98.3 %, n = 3" in texts[0]
+_BOTTOM = """
+return ['.lead', '.five', '.first .plot', '.verdicts'].map((s) => document.querySelector(s).getBoundingClientRect())
+  .map((box) => [box.top >= 0, box.bottom, box.height > 20]);
+"""
+
+
+def test_the_answer_is_seen_without_scrolling(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    claims = tuple({**claim, "id": f"{claim['id']}.{turn}"} for turn in range(3) for claim in CLAIMS)
+    folder = write_ledger(tmp_path / "bottleneck", claims=claims)
+    _open(browser, build([folder], formats={"html"})[0], 1280, "light", unfold=False)
+    for inside, bottom, seen in browser.execute_script(_BOTTOM):
+        assert inside and seen and bottom <= 900
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".verdicts li")) == 9
+    captions = [e.text.splitlines()[0] for e in browser.find_elements(By.CSS_SELECTOR, ".five figcaption")]
+    assert captions == ["source", "target", "grid3", "grid7", "exact truth"]
+
+
+def test_a_verdict_is_one_line_and_its_statistics_fold_out(browser: webdriver.Chrome, page: Path) -> None:
+    _open(browser, page, 1280, "light", unfold=False)
+    lines = browser.find_elements(By.CSS_SELECTOR, ".verdicts li")
+    assert [line.text.split("\n")[0].strip("✓✕○") for line in lines] == ["supported", "refuted", "undecided"]
+    assert all(line.size["height"] < 34 for line in lines)
+    assert "identity transfer 0.258 [" in lines[0].text and lines[0].text.endswith("n = 3")
+    why = lines[2].find_element(By.CSS_SELECTOR, ".why")
+    assert not why.is_displayed()
+    lines[2].find_element(By.TAG_NAME, "summary").click()
+    assert why.is_displayed() and "The source expects: refuted" in why.text
+    assert "harness run bottleneck --scale quick --seeds " in why.text
+    button = why.find_element(By.CSS_SELECTOR, "button.copy")
+    button.click()
+    chosen = "return getSelection().toString()"
+    assert browser.execute_script(chosen).startswith("harness run bottleneck --scale quick --seeds ")
+
+
+_CANVAS = """
+const canvas = document.querySelectorAll(arguments[0])[arguments[1]];
+const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+return [pixels.reduce((sum, value) => sum + value, 0), Math.round(canvas.getBoundingClientRect().width)];
+"""
+
+
+def test_one_face_is_seen_large_for_every_variant_of_any_replicate(browser: webdriver.Chrome, page: Path) -> None:
+    _open(browser, page, 1280, "light")
+    shown = [browser.execute_script(_CANVAS, "#all canvas", place) for place in range(7)]
+    assert all(width >= 256 for _, width in shown)
+    assert len({total for total, _ in shown}) == 7  # driver, truth and five variants, none of them black or equal
+    names = [e.text for e in browser.find_elements(By.CSS_SELECTOR, "#all figcaption")]
+    assert names[:3] == ["driver", "exact truth", "grid3"]
+    options = browser.find_elements(By.CSS_SELECTOR, "#people option")
+    assert [option.text for option in options] == ["people far, seed 0", "people mid, seed 1", "people near, seed 2"]
+    browser.find_elements(By.CSS_SELECTOR, "#face option")[5].click()
+    assert browser.execute_script(_CANVAS, "#all canvas", 0) != shown[0]
+
+
+def test_the_slider_lays_one_variant_over_another(browser: webdriver.Chrome, page: Path) -> None:
+    _open(browser, page, 1280, "light")
+    sides = [browser.execute_script(_CANVAS, f"#canvas-{side}", 0)[0] for side in "ab"]
+    assert sides[0] != sides[1]
+    set_to = "const s = document.getElementById('split'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));"
+    for share, clip in ((0, "inset(0px 100% 0px 0px)"), (100, "inset(0px 0% 0px 0px)"), (30, "inset(0px 70% 0px 0px)")):
+        browser.execute_script(set_to, share)
+        assert browser.execute_script("return document.getElementById('canvas-a').style.clipPath") == clip
+    browser.find_elements(By.CSS_SELECTOR, "#side-a option")[1].click()
+    assert browser.execute_script(_CANVAS, "#canvas-a", 0)[0] not in sides
+
+
+def test_a_link_unfolds_what_it_leads_to(browser: webdriver.Chrome, page: Path) -> None:
+    _open(browser, page, 1280, "light", unfold=False)
+    pictures = browser.find_element(By.ID, "pictures")
+    assert pictures.get_attribute("open") is None
+    browser.find_element(By.CSS_SELECTOR, ".five a").click()
+    WebDriverWait(browser, 5).until(lambda _: pictures.get_attribute("open") is not None)

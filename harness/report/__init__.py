@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from harness.errors import UsageError
 from harness.files import write_atomic
@@ -34,7 +35,7 @@ def build(
         numbers = Numbers(load(folder))
         place = folder if out is None else Path(out) if len(folders) == 1 else Path(out) / folder.resolve().name
         for name in (name for name in FILES if name in wanted):
-            write_atomic(place / FILES[name], _text(name, numbers).encode())
+            write_atomic(place / FILES[name], _text(name, numbers, _beside(place, wanted)).encode())
             written.append(place / FILES[name])
     return written
 
@@ -79,11 +80,22 @@ def outcome(folder: Path) -> dict[str, str]:
     return {"trials": f"{done} of {planned} trials", "claims": tally(lines(numbers))}
 
 
-def _text(name: str, numbers: Any) -> str:
-    if name == "html":
-        from harness.report.page import html
+Named = tuple[tuple[str, str], ...]
 
-        return html(numbers)
+
+def _beside(place: Path, formats: Iterable[str]) -> tuple[Named, Named]:
+    """What a page in this folder links to: the report's other files, and the reports in the folders beside it."""
+    files = tuple((FILES[name], FILES[name]) for name in FILES if name in formats and name != "html")
+    others = sorted(path.parent.name for path in place.absolute().parent.glob(f"*/{FILES['html']}"))
+    suites = tuple((name, f"../{quote(name)}/{FILES['html']}") for name in others if name != place.absolute().name)
+    return files, suites
+
+
+def _text(name: str, numbers: Any, beside: tuple[Named, Named]) -> str:
+    if name == "html":
+        from harness.report.page import Links, html
+
+        return html(numbers, Links(*beside))
     if name == "md":
         from harness.report.markdown import markdown
 

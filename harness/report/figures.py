@@ -21,6 +21,7 @@ COLOURS = ("#3578b9", "#c4652a", "#2b8f6c", "#a8558f", "#9a8330", "#7465c4", "#b
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 SIZE = (5.6, 3.9)  # inches; drawn so that its text is readable at phone width
+FIRST = (5.6, 3.5)  # of the first screen
 NAMED = 6  # variants up to which points carry their names; more of them get a legend
 REFERENCE_MARKS = {"oracle": "*", "copy": "x", "mean_face": "+"}
 
@@ -41,17 +42,20 @@ def short(text: str, most: int = 22) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def over_variants(numbers: Numbers, metric: str) -> str:
-    """A metric against latent cells, or by variant: every replicate a dot, the mean and its interval."""
-    return _over_cells(numbers, metric) if by_cells(numbers.table) else _by_variant(numbers, metric)
+def over_variants(numbers: Numbers, metric: str, first: bool = False) -> str:
+    """A metric against latent cells, or by variant: every replicate a dot, the mean and its interval.
+
+    ``first`` is the plot of the page's first screen, which is low.
+    """
+    return (_over_cells if by_cells(numbers.table) else _by_variant)(numbers, metric, first)
 
 
-def _over_cells(numbers: Numbers, metric: str) -> str:
+def _over_cells(numbers: Numbers, metric: str, first: bool) -> str:
     table = numbers.table
     shown = [v for v in table.variants if v.latent_cells and numbers.scored(v, metric)]
     places = [float(v.latent_cells or 0) for v in shown]
     with drawing():
-        figure = Figure(figsize=SIZE)
+        figure = Figure(figsize=FIRST if first else SIZE)
         axes = figure.subplots()
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
@@ -71,16 +75,16 @@ def _over_cells(numbers: Numbers, metric: str) -> str:
         ticks = sorted(set(places))
         axes.set_xticks(ticks, [f"{c:.0f}" for c in ticks])
         axes.set_xlabel("cells of the latent (height × width)")
-        _levels(axes, numbers, metric)
-        return _finished(figure, axes, numbers, metric, shown)
+        _levels(axes, numbers, metric, first=first)
+        return _finished(figure, axes, numbers, metric, shown, first)
 
 
-def _by_variant(numbers: Numbers, metric: str) -> str:
+def _by_variant(numbers: Numbers, metric: str, first: bool) -> str:
     """One line a variant, so that many and long names stay readable."""
     table, info = numbers.table, numbers.table.facts(metric)
     shown = [v for v in table.variants if numbers.scored(v, metric)]
     with drawing():
-        figure = Figure(figsize=(SIZE[0], max(2.2, 1.3 + 0.36 * len(shown))))
+        figure = Figure(figsize=FIRST if first else (SIZE[0], max(2.2, 1.3 + 0.36 * len(shown))))
         axes = figure.subplots()
         axes.grid(True, axis="both")
         for row, variant in enumerate(shown):
@@ -94,11 +98,11 @@ def _by_variant(numbers: Numbers, metric: str) -> str:
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_yticks(range(len(shown)), [short(v.label, 26) for v in shown])
         axes.set_xlabel(" ".join(t for t in (info.words, f"({info.unit})" if info.unit else "") if t))
-        _levels(axes, numbers, metric, upright=True)
-        return _finished(figure, axes, numbers, metric, shown)
+        _levels(axes, numbers, metric, upright=True, first=first)
+        return _finished(figure, axes, numbers, metric, shown, first)
 
 
-def _finished(figure: Figure, axes: Axes, numbers: Numbers, metric: str, shown: list[Variant]) -> str:
+def _finished(figure: Figure, axes: Axes, numbers: Numbers, metric: str, shown: list[Variant], first: bool) -> str:
     info = numbers.table.facts(metric)
     pad = 26 if not by_cells(numbers.table) else 12
     axes.set_title(f"{info.title}" + (f" ({info.better})" if info.better else ""), pad=pad)
@@ -107,19 +111,28 @@ def _finished(figure: Figure, axes: Axes, numbers: Numbers, metric: str, shown: 
         + (f" at {v.latent_cells:.0f} cells" if v.latent_cells and by_cells(numbers.table) else "")
         for v in shown
     )
-    return to_svg(figure, f"fig-{slug(metric)}", f"{info.title} by variant", f"Means over replicates: {described}.")
+    name = f"fig-{'first-' if first else ''}{slug(metric)}"
+    return to_svg(figure, name, f"{info.title} by variant", f"Means over replicates: {described}.")
 
 
-def _levels(axes: Axes, numbers: Numbers, metric: str, upright: bool = False) -> None:
-    """Reference levels, named at the edge; those that coincide (or nearly, when upright) share a name."""
+def _levels(axes: Axes, numbers: Numbers, metric: str, upright: bool = False, first: bool = False) -> None:
+    """Reference levels, named at the edge; those that coincide (or nearly, when upright) share a name.
+
+    The first plot leaves out the worse one of the known failures, so that the variants are not pressed together.
+    """
     found: list[tuple[float, str]] = []
     for name, title in (("oracle", "exact swap"), ("copy", "copy"), ("mean_face", "mean face")):
         value = numbers.reference(name, metric)
         if math.isfinite(value):
             found.append((value, title))
+    sign = numbers.table.facts(metric).sign
+    if first and sign and len(found) == 3:
+        found.remove(min(found[1:], key=lambda level: sign * level[0]))
     titles: dict[float, list[str]] = {}
     for value, title in sorted(found):
         titles.setdefault(round(value, 2), []).append(title)
+    for value in titles:
+        (axes.axvline if upright else axes.axhline)(value, alpha=0)  # so that the levels are in view
     axes.autoscale_view()
     span, last = float(np.ptp(axes.get_xlim())), -math.inf
     for value, same in titles.items():
@@ -134,8 +147,10 @@ def _levels(axes: Axes, numbers: Numbers, metric: str, upright: bool = False) ->
             )  # fmt: skip
         else:
             axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=dashes, zorder=0)
-            sides = axes.get_yaxis_transform()
-            axes.text(0.995, value, text, transform=sides, ha="right", va="bottom", fontsize=9, color=MUTED)
+            low, high = axes.get_ylim()
+            place = max((value - low) / (high - low), last + 0.065)  # beside the data, never over another name
+            axes.text(1.015, place, text, transform=axes.transAxes, va="center", fontsize=9, color=MUTED)
+            last = place
 
 
 def plane(numbers: Numbers, across: str, up: str, title: str, front: bool = False) -> str:

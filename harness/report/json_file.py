@@ -61,6 +61,6 @@ def _variant(numbers: Numbers, row: Any) -> dict[str, Any]:
         "cells": variant.latent_cells,
         "done": row.done,
         "planned": row.planned,
-        "pareto": row.pareto,
+        "dominated_by": row.dominated,
         "metrics": metrics,
     }

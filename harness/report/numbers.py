@@ -18,6 +18,8 @@ REFERENCES = {
     "copy": "copy of the driver",
     "mean_face": "mean face",
 }
+FAILURES = {"copy": "copy", "mean_face": "mean face"}  # answers that are no swap
+MAIN = 4  # of HEADLINES: swap score, transfer, off-axis residual and expression stand beside each other
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,44 @@ class Numbers:
         return float(np.mean(known)) if known else math.nan
 
     def headlines(self, most: int = 8) -> list[str]:
-        """Metrics of the decision table: those that the plan names, then the usual ones, as far as they exist."""
+        """Metrics of the decision table: the main ones, then those that the suite's claims speak of.
+
+        Without claims, those that the plan names and the usual ones follow.
+        """
         have = set(self.table.metrics())
         invalid = {name for trial in self.table.done for name in trial.part("invalid")}
-        planned = self.table.plan.get("metrics") or []
-        wanted = [*HEADLINES[:4], *planned, *HEADLINES[4:]] if self.table.truth else [*WITHOUT_TRUTH, *planned]
+        planned = self.claimed() or [*(self.table.plan.get("metrics") or []), *HEADLINES[MAIN:]]
+        wanted = [*HEADLINES[:MAIN], *planned] if self.table.truth else [*WITHOUT_TRUTH, *planned]
         usable = [name for name in dict.fromkeys(wanted) if name in have or name in invalid]
         return [name for name in usable if any(self.scored(v, name) for v in self.table.variants)][:most]
+
+    def claimed(self) -> list[str]:
+        """Metrics that the suite's claims speak of, in their order, those of its conditions last."""
+        claims = self.table.plan.get("claims") or []
+        parts = [part for claim in claims for part in claim.get("parts") or ()]
+        asked = [condition for claim in claims for condition in claim.get("only_if") or ()]
+        named = [name for part in (*parts, *asked) for name in (part.get("metric"), part.get("with")) if name]
+        return list(dict.fromkeys(map(str, named)))
+
+    def failure(self, value: float, metric: str) -> str:
+        """Which known failure (a copy, the mean face) is better than ``value`` on a metric; empty when none is."""
+        sign = self.table.facts(metric).sign
+        beaten = [name for name in FAILURES if sign * (self.reference(name, metric) - value) > 0]
+        return " and ".join(FAILURES[name] for name in beaten)
+
+    def dominated(self) -> dict[str, str]:
+        """{label: another label that is at least as good on every main metric, and better on one}, by the means."""
+        metrics = [name for name in self.headlines() if name in HEADLINES[:MAIN] and self.table.facts(name).sign]
+        points = {
+            v.label: [self.table.facts(m).sign * self.mean(v, m).mean for m in metrics] for v in self.table.variants
+        }
+        points = {label: point for label, point in points.items() if metrics and all(map(math.isfinite, point))}
+        found = {}
+        for label, point in points.items():
+            above = [o for o, p in points.items() if p != point and all(a >= b for a, b in zip(p, point, strict=True))]
+            if above:
+                found[label] = max(above, key=lambda other: points[other])
+        return found
 
     @property
     def primary(self) -> str | None:

@@ -5,15 +5,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.report import curves, details, figures, pictures, tables, verdicts
-from harness.report.answer import answer, by_cells, fit_transition
+from harness.report import (
+    clearest,
+    details,
+    figures,
+    lead,
+    outlook,
+    pictures,
+    sections,
+    sheets,
+    tables,
+    turning,
+    verdicts,
+)
+from harness.report.answer import answer, by_cells
 from harness.report.numbers import Numbers
 from harness.report.validity import validity
 
@@ -25,43 +38,45 @@ SCALES = {
     "large": "the source's sizes",
     "paper": "the sizes of the source material",
 }
-FACTORS = "identity_factor_r2"  # one value a factor
-CURVES = {"rec_error": "Reconstruction error on fixed faces"}
+LARGEST = 256  # pixels of a tile of the first picture
 METHOD = (
     "Intervals are 95 %: Student's t over pairs of people. Δ is the paired difference to the baseline on the same "
     "pairs; ▲ better, ▼ worse and ≈ unclear tell whether its interval leaves zero out. "
     "Intervals are not corrected for looking at several metrics."
 )
-PARETO = " ◆ Pareto: no other variant has both a higher mean identity transfer and a lower mean expression error."
+BEATEN = (
+    " ◁ marks a figure that a known failure beats: a copy of the driver keeps every expression, a mean face transfers "
+    "identity without one. Dominated: the variant named is at least as good on each of the first columns, by the means."
+)
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A figure with the sentence that says how to read it."""
+class Links:
+    """What a page links to, as addresses relative to itself; each may be empty.
 
-    svg: Markup
-    caption: str
+    ``files`` and ``suites``: (name, address) of the report's other files and of other suites' pages; ``home``: a
+    site's index; ``metrics`` and ``variants``: address by name of their pages in a site.
+    """
 
-
-@dataclass(frozen=True)
-class Section:
-    """Figures under a heading, with a table below them or without."""
-
-    title: str
-    text: str
-    figures: list[Plot]
-    table: tables.Grid | None = None
-    table_title: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    suites: tuple[tuple[str, str], ...] = ()
+    home: str = ""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
 
 
-def html(numbers: Numbers) -> str:
+def html(numbers: Numbers, links: Links = Links()) -> str:
     """The page. Every text that came from a suite, a record or a name is escaped."""
+    return rendered("page.html.j2", **_context(numbers), links=links)
+
+
+def rendered(template: str, **context: Any) -> str:
+    """A template of this folder with the one style sheet and the one script, under a policy that allows only these."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
     css, js = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    context = {**_context(numbers), "css": Markup(css), "js": Markup(js), "policy": policy(css, js)}
-    page = environment.get_template("page.html.j2").render(context)
+    page = environment.get_template(template).render(**context, css=Markup(css), js=Markup(js), policy=policy(css, js))
     return re.sub(r"(\d) %", "\\1\u00a0%", page)
 
 
@@ -76,7 +91,7 @@ def policy(css: str, js: str) -> str:
 
 def method(numbers: Numbers) -> str:
     """How the decision table is to be read."""
-    return METHOD + (PARETO if "identity_transfer" in numbers.headlines() else "")
+    return METHOD + (BEATEN if numbers.table.truth else "")
 
 
 def scale(plan: Any) -> dict[str, str]:
@@ -89,16 +104,26 @@ def _context(numbers: Numbers) -> dict[str, Any]:
     table = numbers.table
     gallery = pictures.gallery(table)
     seed = gallery.replicate
-    claims = verdicts.lines(numbers)
+    found = verdicts.judged(numbers)
+    open_ = outlook.outlooks(table, found)
+    claims = verdicts.lines(numbers, found, open_)
+    chosen = clearest.pair(numbers)
+    checks = validity(numbers)
     return {
         "table": table,
         "question": table.plan.get("question") or table.suite,
         "scale": scale(table.plan),
+        "together": lead.together(table),
         "synthetic": is_synthetic(numbers),
         "verdicts": claims,
         "tally": verdicts.tally(claims),
+        "lead": lead.lead(numbers, found, open_, chosen),
+        "chosen": chosen,
+        "faces": _faces(numbers, chosen),
+        "plot_first": _plot(numbers),
         "answer": answer(numbers),
-        "validity": validity(numbers),
+        "validity": checks,
+        "wrong": [check for check in checks if check.state == "bad"],
         "signs": SIGNS,
         "failures": tables.failures(table),
         "headlines": [numbers.table.facts(metric) for metric in numbers.headlines()],
@@ -107,14 +132,16 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "references": tables.references(numbers),
         "method": method(numbers),
         "gallery": gallery,
+        "sheets": sheets.sheets(table),
+        "turning": turning.turning(numbers, chosen),
         "columns": pictures.COLUMNS,
         "meaning": pictures.MEANING if any(t.part("data").get("truth") for t in table.done) else "",
         "replicate": f"seed {seed[0]}" + (f", pair {seed[1]}" if seed[1] else "") if seed else "",
-        "sections": _sections(numbers),
+        "sections": sections.sections(numbers),
         "contrast": details.CONTRAST,
-        "curves": _curves(numbers),
+        "curves": sections.all_curves(numbers),
         "seen": tables.SEEN,
-        "lattice": tables.lattice(numbers),
+        "checkerboard": tables.checkerboard(numbers),
         "configuration": tables.configuration(table),
         "everything": tables.all_metrics(numbers),
         "undefined": tables.undefined(table),
@@ -125,73 +152,38 @@ def _context(numbers: Numbers) -> dict[str, Any]:
     }
 
 
+def _faces(numbers: Numbers, chosen: clearest.Pair | None) -> dict[str, Any] | None:
+    """The picture of the answer: a figure a tile, and the rules that chose it."""
+    found = clearest.case(numbers.table, chosen) if chosen else None
+    if found is None or chosen is None:
+        return None
+    tiles = []
+    for caption, tile in found.tiles.items():
+        source, width, height = pictures.webp(clearest.picture(tile), LARGEST)
+        ours = caption in (chosen.one.label, chosen.other.label)
+        kind, _, more = (caption, "", "") if ours else caption.partition(": ")
+        picture = pictures.Picture(kind, source, f"{kind}, {more or 'of a typical face'}", width, height)
+        tiles.append({"picture": picture, "more": more or _score(numbers, caption)})
+    return {"tiles": tiles, "rule": f"Shown: {chosen.rule}; {found.rule}."}
+
+
+def _score(numbers: Numbers, label: str) -> str:
+    """A variant's figure on the main metric, as the caption of its tile."""
+    variant = next((v for v in numbers.table.variants if v.label == label), None)
+    if variant is None or numbers.primary is None:
+        return ""
+    facts = numbers.table.facts(numbers.primary)
+    return f"{facts.words} {facts.write(numbers.mean(variant, numbers.primary).mean)}"
+
+
+def _plot(numbers: Numbers) -> sections.Plot | None:
+    """The one plot of the first screen: the main metric over the variants."""
+    if numbers.primary is None:
+        return None
+    svg = Markup(figures.over_variants(numbers, numbers.primary, first=True))
+    return sections.Plot(svg, "Dots: pairs of people. Bar: mean and 95 % interval.")
+
+
 def is_synthetic(numbers: Numbers) -> bool:
     """Whether any finished trial was trained on drawn faces."""
     return any(trial.part("data").get("synthetic") for trial in numbers.table.done)
-
-
-def _sections(numbers: Numbers) -> list[Section]:
-    """The plots, as far as there are numbers for them."""
-    have = set(numbers.table.metrics())
-    sections = []
-    dots = "Dots are replicates; the bar beside them is their mean with its 95 % interval. Dashed lines are references."
-    transfer: list[str] = [m for m in ("swap_score", "identity_transfer", "leak_gap") if m in have]
-    if not transfer and numbers.primary:
-        transfer = [numbers.primary]
-    if transfer:
-        plots = [Plot(Markup(figures.over_variants(numbers, metric)), dots) for metric in transfer]
-        title = "Transfer against cells" if by_cells(numbers.table) else "Transfer by variant"
-        sections.append(Section(title, "", plots))
-    plots = []
-    expression = next((m for m in ("expression_error", "landmark_error") if m in have), None)
-    if expression and "identity_transfer" in have:
-        caption = "A copy keeps the expression and transfers nothing; a mean face transfers and loses the expression."
-        heading = "Transfer against expression: the good corner is top left"
-        plots.append(Plot(Markup(figures.plane(numbers, expression, "identity_transfer", heading)), caption))
-    speed = next((m for m in ("swap_images_per_s", "train_images_per_s") if m in have), None)
-    if speed and "identity_transfer" in have:
-        caption = "◆ no other variant has both a higher mean transfer and a higher mean speed. Top right is best."
-        heading = "Identity transfer against speed"
-        plots.append(Plot(Markup(figures.plane(numbers, speed, "identity_transfer", heading, True)), caption))
-    if plots:
-        sections.append(Section("What transfer costs", "", plots))
-    found = fit_transition(numbers)
-    plots = []
-    if found is not None:
-        metric, fit = found
-        if fit.curves:
-            caption = f"Four curves through all replicates. Verdict: {fit.verdict}: {fit.reason}."
-            plots.append(Plot(Markup(curves.transition(numbers, metric, fit)), caption))
-        title = "A step or a slope?"
-        title_of_table = f"Fits of {numbers.table.facts(metric).words} over cells, by BIC (lower is better)"
-        sections.append(Section(title, "" if fit.curves else fit.reason, plots, tables.transition(fit), title_of_table))
-    names = factor_names()
-    if any(figures.factor_means(v, FACTORS, len(names)) is not None for v in numbers.table.variants):
-        caption = "Read from pictures of 200 people in one pose. 1: the latent tells the factor exactly; 0: not at all."
-        plots = [Plot(Markup(figures.factors(numbers, FACTORS, names)), caption)]
-        sections.append(Section("Leakage by factor", "", plots))
-    columns = [("total", "Training loss"), ("swap_error", "Swap error during training")]
-    seen = [column for column in columns if curves.has_curve(numbers, column[0])]
-    if seen:
-        caption = "Thin lines are replicates, marked lines their mean."
-        plots = [Plot(Markup(curves.training(numbers, key, title)), caption) for key, title in seen]
-        text = "A falling loss does not prove that the swap improves: the loss is measured on reconstructions."
-        sections.append(Section("Loss beside swap error", text if len(seen) == 2 else "", plots))
-    return sections
-
-
-def factor_names() -> list[str]:
-    """Names of the identity factors of the built-in faces, in the order of their values."""
-    from harness.data.factors import IDENTITY
-
-    return [factor.name for factor in IDENTITY]
-
-
-def _curves(numbers: Numbers) -> list[Plot]:
-    """Every other column of the histories: loss terms, what their own networks report, gradient norms."""
-    found: dict[str, None] = {}
-    for trial in numbers.table.done:
-        found |= curves.columns(trial.history)
-    drawn = (key for key in found if curves.has_curve(numbers, key))
-    plots = (curves.training(numbers, key, CURVES.get(key, key), replicates=False) for key in drawn)
-    return [Plot(Markup(svg), "") for svg in plots]

@@ -19,7 +19,7 @@ MEANING = (
     "The two tiles beside or below them are the differences |swap − truth|, "
     f"shown {details.BRIGHTER} times as bright: black is exact."
 )
-BUDGET = 2_600_000  # bytes of image data in a page; base64 and the rest of the page come on top, 5 MB in all
+BUDGET = 1_900_000  # bytes of image data in these rows; contact sheets, animation and plots come on top, 5 MB in all
 QUALITY = 75  # of the rows; their pixels are shown exactly in the skin patches
 TILES = (192, 160, 128, 96, 64, 48)
 TOGETHER = 24  # variants with pictures; the rest of a larger suite is named as absent
@@ -135,7 +135,7 @@ def _skin(trials: list[Outcome], name: str) -> tuple[Picture, ...]:
     first = details.tiles(paths[0][1])
     size = max(2, first.shape[1] // PATCH)
     place = details.flattest(first[details.TRUTH[0]], size)
-    truth = _webp(details.skin(paths[0][1], place, size, details.TRUTH[0]), exact=True)
+    truth = webp(details.skin(paths[0][1], place, size, details.TRUTH[0]), exact=True)
     shown = [
         Picture(
             "exact truth", truth[0], "exact truth, a patch of skin, plain and with its detail strengthened", *truth[1:]
@@ -143,7 +143,7 @@ def _skin(trials: list[Outcome], name: str) -> tuple[Picture, ...]:
     ]
     for trial, path in paths:
         if details.tiles(path).shape == first.shape:
-            patch = _webp(details.skin(path, place, size), exact=True)
+            patch = webp(details.skin(path, place, size), exact=True)
             alt = f"{trial.label}, the same patch of skin in its swap, plain and with its detail strengthened"
             shown.append(Picture(trial.label, patch[0], alt, *patch[1:]))
     return tuple(shown)
@@ -157,15 +157,15 @@ def _picture(path: Path, trial: Outcome, what: str, widest: int) -> Picture:
 @functools.lru_cache(maxsize=512)
 def _encoded(path: Path, changed: int, widest: int) -> tuple[str, int, int]:
     with Image.open(path) as opened:
-        return _webp(opened.convert("RGB"), widest)
+        return webp(opened.convert("RGB"), widest)
 
 
 @functools.lru_cache(maxsize=512)
 def _differences(path: Path, changed: int, widest: int) -> tuple[str, int, int]:
-    return _webp(details.difference(path), widest)
+    return webp(details.difference(path), widest)
 
 
-def _webp(image: Image.Image, widest: int = 4096, exact: bool = False) -> tuple[str, int, int]:
+def webp(image: Image.Image, widest: int = 4096, exact: bool = False) -> tuple[str, int, int]:
     """(data address, width, height). Skin patches are `exact`: lossy blocks would look like a checkerboard."""
     if image.width > widest:
         image = image.resize((widest, max(1, round(image.height * widest / image.width))), Image.Resampling.LANCZOS)

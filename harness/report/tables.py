@@ -34,6 +34,7 @@ class Cell:
     metric: Facts
     mean: Interval
     difference: Difference | None
+    failure: str = ""  # the known failures (copy, mean face) that are better than this figure
 
     @property
     def value(self) -> str:
@@ -77,7 +78,7 @@ class Row:
     done: int
     planned: int
     baseline: bool
-    pareto: bool
+    dominated: str  # the label of a variant that is at least as good on every main metric, and better on one
     values: list[Cell]
 
 
@@ -85,16 +86,14 @@ def cell(numbers: Numbers, variant: Variant, metric: str) -> Cell:
     base = numbers.table.baseline
     compared = base is not None and base.label != variant.label
     difference = numbers.difference(variant, base, metric) if compared and base is not None else None
-    return Cell(numbers.table.facts(metric), numbers.mean(variant, metric), difference)
+    mean = numbers.mean(variant, metric)
+    return Cell(numbers.table.facts(metric), mean, difference, numbers.failure(mean.mean, metric))
 
 
 def decision(numbers: Numbers) -> list[Row]:
     """One row a variant, in plan order, over the headline metrics."""
     table, metrics = numbers.table, numbers.headlines()
-    front: set[str] = set()
-    if {"identity_transfer", "expression_error"} <= set(metrics):
-        front = numbers.pareto("identity_transfer", "expression_error")
-        front = front if len(front) < len(table.variants) else set()  # a mark on every row tells nothing
+    dominated = numbers.dominated()
     return [
         Row(
             label=variant.label,
@@ -102,7 +101,7 @@ def decision(numbers: Numbers) -> list[Row]:
             done=len(variant.done),
             planned=len(variant.trials),
             baseline=table.baseline is not None and variant.label == table.baseline.label,
-            pareto=variant.label in front,
+            dominated=dominated.get(variant.label, ""),
             values=[cell(numbers, variant, metric) for metric in metrics],
         )
         for variant in table.variants
@@ -135,7 +134,7 @@ def failures(table: Table) -> list[dict[str, str]]:
     ]
 
 
-def lattice(numbers: Numbers) -> Grid:
+def checkerboard(numbers: Numbers) -> Grid:
     """Checkerboard energy of each variant by level: decibels, amplitude and the data's own floor; ‡ where it is seen.
 
     Seen: the scorer's own flag in most replicates; without a flag, above 3 dB.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.ledger.facts import Facts
 from harness.ledger.number_format import number
 from harness.report.numbers import Numbers
+from harness.report.outlook import Outlook, outlooks
 
 if TYPE_CHECKING:
     from harness.claims.verdict import Part, Verdict
@@ -19,7 +21,10 @@ STATES = {"supported": "good", "refuted": "bad", "undecided": "note"}
 
 @dataclass(frozen=True)
 class Line:
-    """One claim. ``state`` picks a colour beside the sign and the word; ``evidence`` holds one text a part."""
+    """One claim. ``state`` picks a colour beside the sign and the word; ``evidence`` holds one text a part.
+
+    ``effect`` is the part that decides, in a few words, ``n`` its pairs; ``outlook`` what would decide an open claim.
+    """
 
     id: str
     says: str
@@ -30,6 +35,10 @@ class Line:
     agreement: str
     reason: str
     evidence: tuple[str, ...]
+    effect: str = ""
+    n: str = ""
+    primary: bool = False
+    outlook: Outlook | None = None
 
 
 def judged(numbers: Numbers) -> list[Verdict]:
@@ -41,8 +50,12 @@ def judged(numbers: Numbers) -> list[Verdict]:
     return list(judge(numbers.table))
 
 
-def lines(numbers: Numbers) -> list[Line]:
+def lines(
+    numbers: Numbers, found: Sequence[Verdict] | None = None, open_: Mapping[str, Outlook] | None = None
+) -> list[Line]:
     """What the report writes of each claim."""
+    found = judged(numbers) if found is None else found
+    open_ = outlooks(numbers.table, found) if open_ is None else open_
     return [
         Line(
             id=v.id,
@@ -50,13 +63,34 @@ def lines(numbers: Numbers) -> list[Line]:
             verdict=v.verdict,
             sign=SIGNS[v.verdict],
             state=STATES[v.verdict],
-            source=f"source: {v.source}",
+            source=v.source,
             agreement=v.agreement,
             reason=v.reason[:1].upper() + v.reason[1:],
             evidence=tuple(filter(None, (evidence(part, numbers.table.facts(part.metric)) for part in v.parts))),
+            effect=effect(part, numbers.table.facts(part.metric)) if (part := _deciding(v)) else "",
+            n=str(part.n) if part else "",
+            primary=v.primary,
+            outlook=open_.get(v.id),
         )
-        for v in judged(numbers)
+        for v in found
     ]
+
+
+def _deciding(verdict: Verdict) -> Part | None:
+    """The first part with the verdict of the whole, and a number."""
+    known = [part for part in verdict.parts if math.isfinite(part.effect)]
+    return next((part for part in known if part.verdict == verdict.verdict), known[0] if known else None)
+
+
+def effect(part: Part, facts: Facts) -> str:
+    """`identity transfer −0.12 [−0.20, −0.04]`."""
+    known = math.isfinite(part.low) and math.isfinite(part.high)
+
+    def write(value: float) -> str:
+        return number(value) if part.own_scale else facts.write(value)
+
+    bounds = f"[{write(part.low)}, {write(part.high)}]" if known else ""
+    return " ".join(filter(None, (facts.words, write(part.effect), bounds)))
 
 
 def tally(lines: list[Line]) -> str:
