@@ -1,4 +1,4 @@
-"""Make docs/pictures/bottleneck.png from the reference run: one row a grid, the first replicate, one fixed face."""
+"""Make docs/pictures/bottleneck.png from the reference run: a row for each grid, one fixed face of one pair."""
 
 from pathlib import Path
 

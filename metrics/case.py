@@ -92,7 +92,7 @@ class Case:
     # kept); hand the same dict to every case over the same images to share them.
     fixed: dict[str, Any] = field(default_factory=dict, repr=False)
     notes: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # metric: why NaN or doubtful
-    invalid: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # metric: why never to be believed
+    invalid: dict[str, str] = field(default_factory=dict, init=False, repr=False)  # metric: why never to be trusted
     memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

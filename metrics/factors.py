@@ -35,7 +35,7 @@ EVALUATORS = {
                 "",
                 0.0,
                 "R^2 of each identity factor read linearly from the latents of many people in one pose; the mean over "
-                "the factors, and one value a factor in the renderer's order",
+                "the factors, and one value for each factor in the renderer's order",
                 title="Identity factors in the latent",
                 decimals=3,
                 ladder="factors",

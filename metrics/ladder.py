@@ -137,7 +137,7 @@ def check(
     report: Callable[[str], None] = lambda _: None,
     rendered: bool = False,
 ) -> list[LadderRow]:
-    """Run every metric on its ladder and controls, made from the first `limit` pairs of the case; one row a metric.
+    """Run every metric on its ladder and controls, made from the first `limit` pairs of the case; a row for each.
 
     `evaluators`: an EVALUATORS mapping (or any evaluators). The case must have ground truth (ValueError otherwise); its
     regressor and embedder are used, its outputs are not. `limit` bounds the cost; `report` hears what is next.

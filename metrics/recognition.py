@@ -39,7 +39,7 @@ class Verification(NamedTuple):
 def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float = FAR, folds: int = 10) -> Verification:
     """True accept rate at a false accept rate, each fold judged by the threshold that the other folds give.
 
-    genuine (n,) or (n, g), impostor (m,) or (m, g): similarities, one row a probe; whole rows are dealt to the folds
+    genuine (n,) or (n, g), impostor (m,) or (m, g): similarities, rows are probes; whole rows are dealt to the folds
     in turn, so that no probe is on both sides. A threshold is the smallest with at most `far` of the training
     impostors above it. Raises UnreachableFAR when a training set holds fewer than 1 / far impostor scores, ValueError
     when there are fewer probes than folds. Protocol: LFW, with the threshold chosen for FAR (Huang et al. 2007).

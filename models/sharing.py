@@ -84,7 +84,7 @@ def embedding(
     sample_when_decoding: bool = False,
     mask: bool = False,
 ) -> Swapper:
-    """One decoder for everybody, told by a learned code beside the latent whom to paint; any number of people.
+    """One decoder for everybody, a learned code beside the latent says whom to paint; any number of people.
 
     `code`: length of a person's code, which is all that is not shared. The rest as `grid`.
     """

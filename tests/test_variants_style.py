@@ -44,7 +44,7 @@ def test_noise_is_drawn_in_training_and_absent_or_fixed_in_evaluation() -> None:
             layer.scale.copy_(torch.tensor([0.0, 2.0]))
         first, second = layer(x), layer(x)
         assert not torch.equal(first, second) and not torch.equal(first[0], first[1])
-        assert torch.equal(first[:, 0], x[:, 0])  # one value a pixel, a scale a channel
+        assert torch.equal(first[:, 0], x[:, 0])  # one value for each pixel, a scale for each channel
         assert abs(float(first.detach()[:, 1].std()) - 2) < 0.5
         layer.eval()
         assert torch.equal(layer(x), layer(x))

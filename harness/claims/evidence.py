@@ -49,7 +49,7 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Rows:
-    """One metric of several variants: ``values`` (n, k), one row for each independent unit, one column a variant."""
+    """One metric of several variants: ``values`` (n, k), rows are independent units, columns variants."""
 
     values: Array
     over: str

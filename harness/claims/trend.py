@@ -1,6 +1,6 @@
 """Trends over ordered variants: Page's test within replicates, fitted changes, and correlation of two metrics.
 
-Every array here is (n, k): one row a replicate, one column a variant in its order.
+Every array here is (n, k): one row for each replicate, one column for each variant in its order.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _sum(values: Any) -> float | None:
 
 
 def _prospects(suite: Suite, rows: Sequence[Planned], looks: Sequence[int], folder: Path) -> list[dict[str, Any]]:
-    """Whether these trials can decide each of the suite's claims: one row a part; none without claims."""
+    """Whether these trials can decide each of the suite's claims: one row for each part; none without claims."""
     if not suite.claims:
         return []
     from harness import registry

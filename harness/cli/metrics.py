@@ -45,7 +45,7 @@ def check(
     results: Results = RESULTS,
     json: Json = False,
 ) -> None:
-    """Run every metric on references of known quality and say which of them can be believed on these pictures."""
+    """Run every metric on references of known quality and say which of them can be trusted on these pictures."""
     import torch
 
     from harness import registry, terminal

@@ -1,7 +1,7 @@
 """Reading and writing one EXR image, with every check that the library leaves to its caller.
 
 The library raises nothing for a damaged file (it hands back zero parts, or no channels), writes wrong pixels for arrays
-that are not contiguous, and believes any size in a header. Here each of these is an error with a reason.
+that are not contiguous, and trusts any size in a header. Here each of these is an error with a reason.
 This module imports no torch: the decoding processes (`harness.data.decode`) start in a tenth of a second.
 """
 

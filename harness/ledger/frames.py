@@ -1,4 +1,4 @@
-"""A suite's table as pandas frames: one row a trial and metric, and one row a picture."""
+"""A suite's table as pandas frames: one row for each trial and metric, one for each picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""table.csv and table.parquet from one frame: a row a variant (or reference) and metric, then the claims."""
+"""table.csv and table.parquet from one frame: one row for each variant (or reference) and metric, then the claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of the report. Each returns inline SVG; nothing in them is told by colour alone."""
+"""The figures of the report. Each returns inline SVG; nothing in them is shown by colour alone."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def plane(numbers: Numbers, across: str, up: str, title: str, front: bool = Fals
 
 
 def factors(numbers: Numbers, metric: str, names: Sequence[str], most: int = 14) -> str:
-    """The identity factors that are read best from the latents: one line a factor, one marker a variant."""
+    """The identity factors that are read best from the latents: lines are factors, markers variants."""
     table = numbers.table
     rows = {v.label: means for v in table.variants if (means := factor_means(v, metric, len(names))) is not None}
     peak = np.max(np.stack(list(rows.values())), axis=0)

@@ -54,7 +54,7 @@ def markdown(numbers: Numbers) -> str:
         lines += _table(references)
     lines += [method(numbers), ""]
     checks = [[SIGNS[c.state][0], c.name, c.value, c.detail] for c in validity(numbers)]
-    lines += _folded("May it be believed?", _table(tables.Grid(["", "what", "value", "note"], checks)))
+    lines += _folded("Can this be trusted?", _table(tables.Grid(["", "what", "value", "note"], checks)))
     lines += _folded("The numbers in sentences", [part for text in answer(numbers) for part in (escape(text), "")])
     fitted = fit_transition(numbers)
     if fitted is not None:

@@ -11,7 +11,7 @@ from harness.report import curves, figures, tables
 from harness.report.answer import by_cells, fit_transition
 from harness.report.numbers import Numbers
 
-FACTORS = "identity_factor_r2"  # one value a factor
+FACTORS = "identity_factor_r2"  # one value for each factor
 CURVES = {"rec_error": "Reconstruction error on fixed faces"}
 SHAPES = {"step": "in one step", "gradual or undetermined": "gradually, or undetermined: no step was found"}
 

@@ -1,4 +1,4 @@
-"""The validity strip: what a reader must know before believing a number."""
+"""The validity strip: what a reader must know before trusting a number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Check:
 
 
 def validity(numbers: Numbers) -> list[Check]:
-    """What a reader must know before believing a number."""
+    """What a reader must know before trusting a number."""
     table = numbers.table
     statuses = Counter(trial.status for trial in table.trials)
     planned, done = len(table.trials), statuses["done"]

@@ -67,7 +67,7 @@ class Trained:
     steps: int
     seconds: float = 0.0
     own_s: dict[str, float] = field(default_factory=lambda: {"previews": 0.0, "checkpoints": 0.0, "reports": 0.0})
-    images_per_s: list[float] = field(default_factory=list)  # one value a block of steps, both people counted
+    images_per_s: list[float] = field(default_factory=list)  # one value for each block of steps, both people counted
     resumed_from: int | None = None
     micro_batch: int | None = None  # set when memory forced accumulation
     notes: list[str] = field(default_factory=list)
@@ -208,5 +208,5 @@ def train(
 
 
 def write_history(folder: Path, history: list[dict[str, Any]]) -> None:
-    """history.jsonl, one row a logged step, replaced as a whole so that a reader never sees a torn line."""
+    """history.jsonl, one row for each logged step, replaced as a whole so that a reader never sees a torn line."""
     write_atomic(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history).encode())

@@ -38,7 +38,7 @@ class Results:
         return f"<p>{repr(self)[1:-1]}</p>{self.summary().to_html(index=False)}"
 
     def summary(self) -> pd.DataFrame:
-        """The decision table of the report as text: a row a variant, its headline metrics with their intervals."""
+        """The decision table of the report as text: headline metrics of each variant with intervals."""
         return pd.DataFrame(report.summary(self.folder))
 
     def frame(self) -> pd.DataFrame:
@@ -67,7 +67,7 @@ class Results:
         return pd.DataFrame(rows, columns=[*CLAIM, *PART])
 
     def trials(self) -> pd.DataFrame:
-        """As `frame`, one row a trial and a column a metric; for plots and pivots."""
+        """As `frame`, one row for each trial and one column for each metric; for plots and pivots."""
         found = self.frame()
         keys = [name for name in found.columns if name not in ("metric", *found.columns[-6:])]
         wide = found.pivot(index=keys, columns="metric", values="value")
