@@ -37,7 +37,7 @@ class Mapping(nn.Module):
 
 
 class Noise(nn.Module):
-    """Add Gaussian noise, one for all channels, by learned scales of the channels that start at 0. (B, C, H, W) -> same.
+    """Add Gaussian noise, one for all channels, by learned scales that start at 0. (B, C, H, W) -> the same.
 
     Drawn anew in training. In evaluation its mean is added, nothing, or (`fixed`) one pattern that never changes.
     """
