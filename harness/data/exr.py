@@ -20,6 +20,8 @@ from harness.data.image_file import BadImage, check_file
 
 Alpha = Literal["premultiplied", "straight"]
 MAX_PIXELS = 1 << 26  # 8192 x 8192, far above any face crop; read from the header before a pixel is decoded
+# What the library's Python side raises on its way through a header of nonsense.
+UNFORESEEN = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError)
 FLAT = (OpenEXR.scanlineimage, OpenEXR.tiledimage)
 
 
@@ -46,6 +48,13 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS, alpha: Alpha = "p
     finds on sys.stdout, which is captured); decode many files through `harness.data.decode`.
     """
     check_file(path)
+    try:
+        return _read(path, max_pixels, alpha)
+    except UNFORESEEN as error:
+        raise BadImage(path, f"damaged: {error}") from error
+
+
+def _read(path: Path | str, max_pixels: int, alpha: Alpha) -> Image:
     header = _header(path)
     x0, y0, width, height = _window(path, header, "dataWindow", max_pixels)
     dx0, dy0, full_width, full_height = _window(path, header, "displayWindow", max_pixels)

@@ -7,12 +7,13 @@ that no tag can do anything. `1e-4` is a number (YAML 1.2), a key given twice is
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from harness.errors import UsageError
@@ -90,7 +91,9 @@ def parse(text: str, source: str, at_lines: bool = True) -> Document:
     """Parse YAML text; `source` names it in errors, with line and column if those mean anything there."""
     document = Document(source, at_lines=at_lines)
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML allows it: the later one counts
+            node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = document.place(mark.line + 1, mark.column + 1) if mark else document.place(1, 1)
