@@ -32,11 +32,11 @@ def test_all_reference_rebuilds_every_suite_and_the_page_of_claims(
     arguments = ["report", "--all-reference", "--format", "md,csv"]
     code, out, told = called(arguments, monkeypatch, capsys)
     assert (code, told) == (0, "")
-    first, second, page = out.splitlines()
+    first, second, page, findings = out.splitlines()
     assert first.startswith("quick/bottleneck: 4 of 4 trials; ")
     assert "undecided" in first
     assert second.startswith("standard/capacity: 4 of 4 trials; ")
-    assert page == "docs/claims.md"
+    assert (page, findings) == ("docs/claims.md", "docs/findings.md")
     for folder in ("quick/bottleneck", "standard/capacity"):
         assert (root / "reference" / folder / "report.md").is_file()
         assert (root / "reference" / folder / "table.csv").is_file()
@@ -68,7 +68,8 @@ def test_the_references_of_another_folder_leave_the_checkout_alone(
     monkeypatch.chdir(tmp_path)
     code, out, _ = called(["report", "--all-reference", "--results", "copy", "--format", "csv"], monkeypatch, capsys)
     assert code == 0
-    assert out.splitlines()[-1] == "copy/reference/claims.md"
+    assert out.splitlines()[-2:] == ["copy/reference/claims.md", "copy/reference/findings.md"]
+    assert [path.name for path in (tmp_path / "docs").iterdir()] == ["claims.md"]
     assert (tmp_path / "docs" / "claims.md").read_text() == "mine"
 
 
@@ -128,6 +129,8 @@ def test_only_the_options_of_a_verb_are_renamed() -> None:
     [
         (["--all-reference", "--results", "nowhere"], "no reference results under nowhere/reference"),
         (["--all-reference", "bottleneck"], "takes no suite"),
+        (["--site", "x", "--to", "y"], "--site takes suites or --all-reference, and no --to"),
+        (["--site", "x", "--results", "nowhere"], "Run a suite first"),
         (["--results", "nowhere"], "Run a suite first"),
         (["botleneck", "--results", "ROOT"], "Did you mean 'bottleneck'"),
         (["bottleneck", "--results", "ROOT", "--format", "pdf"], "--format pdf: not known"),

@@ -270,15 +270,22 @@ def report_(
     all_reference: Annotated[
         bool, typer.Option("--all-reference", help="Every suite under `reference` of the results, at every scale.")
     ] = False,
+    site: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A static site over these suites instead, with an index.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write the report of finished (or half finished) suites from their records."""
-    from harness.cli.report import rebuild_reference, write_reports
+    from harness.cli.report import rebuild_reference, write_reports, write_site
 
     formats = {part.strip() for part in format.split(",") if part.strip()}
     if not formats or formats - {"html", "md", "csv", "json"}:
         raise UsageError(f"--format {format}: not known. Expected some of html,md,csv,json")
-    if all_reference:
+    if site is not None:
+        if to or (all_reference and suites):
+            raise UsageError("--site takes suites or --all-reference, and no --to: DIR is where it is written")
+        write_site(suites or [], results, all_reference, site, json)
+    elif all_reference:
         if suites or to:
             raise UsageError("--all-reference takes no suite and no --to: it rebuilds all of them where they are")
         rebuild_reference(results, formats, json)

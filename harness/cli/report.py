@@ -58,14 +58,11 @@ def tell(lost: Sequence[str]) -> None:
 
 
 def rebuild_reference(root: Path, formats: set[str], json: bool) -> None:
-    """Every suite under `root`/reference/<scale>, from its records alone, a line each; then the page of all claims.
+    """Every suite under `root`/reference/<scale>, from its records alone, a line each; then the pages over all of them.
 
     Folders without a plan are no suites. Raises CheckFailed as `write_reports`.
     """
-    reference = root / "reference"
-    folders = [ledger.folder for scale in sorted(reference.glob("*/")) for ledger in ledgers(scale)]
-    if not folders:
-        raise UsageError(f"there are no reference results under {reference}. --results names another folder of results")
+    folders = _references(root)
     rows, lost = [], list[str]()
     for folder in folders:
         made = report_of(folder, formats)
@@ -76,20 +73,61 @@ def rebuild_reference(root: Path, formats: set[str], json: bool) -> None:
             claims = f"; {row['claims']}" if row["claims"] else ""
             size = terminal.size(paths[0].stat().st_size)
             print(f"{row['scale']}/{row['suite']}: {row['trials']}{claims}; {paths[0]} ({size})", flush=True)
-    page = _claims(folders, _claims_page(root))
+    page = _claims(folders, _page(root, "claims.md"))
+    findings = _findings(folders, _page(root, "findings.md"))
     if json:
-        terminal.as_json({"suites": rows, "claims": str(page) if page else None, "left_out": lost})
-    elif page:
-        print(page)
+        pages = {"claims": str(page) if page else None, "findings": str(findings)}
+        terminal.as_json({"suites": rows, **pages, "left_out": lost})
+    else:
+        for path in filter(None, (page, findings)):
+            print(path)
     tell(lost)
 
 
-def _claims_page(root: Path) -> Path:
-    """docs/claims.md of the checkout for its own results; for any other folder a page among these results."""
+def write_site(suites: Sequence[str], root: Path, all_reference: bool, out: Path, json: bool) -> None:
+    """A static site over the named suites, over all references, or over all suites under `root`.
+
+    Raises CheckFailed as `write_reports`.
+    """
+    from harness.report.site import build_site
+
+    if all_reference:
+        folders = _references(root)
+    else:
+        folders = [results_of(name, root) for name in suites or [str(ledger.folder) for ledger in ledgers(root)]]
+    if not folders:
+        raise UsageError(f"there are no results under {root}. Run a suite first: harness run SUITE")
+    written = build_site(folders, out)
+    lost = [line for folder in folders for line in report.left_out(folder)]
+    if json:
+        terminal.as_json({"site": [str(path) for path in written], "left_out": lost})
+    else:
+        size = terminal.size(sum(path.stat().st_size for path in written))
+        print(f"{written[0]} ({terminal.count(len(folders), 'suite')}, {len(written)} files, {size})")
+    tell(lost)
+
+
+def _references(root: Path) -> list[Path]:
+    reference = root / "reference"
+    folders = [ledger.folder for scale in sorted(reference.glob("*/")) for ledger in ledgers(scale)]
+    if not folders:
+        raise UsageError(f"there are no reference results under {reference}. --results names another folder of results")
+    return folders
+
+
+def _page(root: Path, name: str) -> Path:
+    """A page in docs/ of the checkout for its own results; for any other folder one among these results."""
     here = Path.cwd()
     if root.resolve() == (here / "results").resolve() and (here / "docs").is_dir():
-        return root.parent / "docs" / "claims.md"
-    return root / "reference" / "claims.md"
+        return root.parent / "docs" / name
+    return root / "reference" / name
+
+
+def _findings(folders: Sequence[Path], place: Path) -> Path:
+    from harness.ledger.table import load
+    from harness.report.findings import write_findings
+
+    return write_findings([load(folder) for folder in folders], place, "harness report --all-reference")[0]
 
 
 def _claims(folders: Sequence[Path], place: Path) -> Path | None:

@@ -3,53 +3,77 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from harness.claims.verdict import Part, Verdict
+from harness.claims.verdict import Verdict
 from harness.files import finite
-from harness.ledger.facts import Facts
 from harness.ledger.table import Table
+from harness.report.outlook import outlooks
+from harness.report.verdicts import SIGNS, deciding, effect
 from harness.terminal import SCHEMA_VERSION
 
 SOURCE_CLAIMS = tuple(f"C{number}" for number in range(1, 19))
 HEAD = """\
 # The claims and their verdicts
 
-Made by `harness claims {folders} --to docs/claims.md` from the records; nothing here is written by hand.
-A claim is **supported** when it surely lies on its side of the margin, **refuted** when surely on the other side, else
-**undecided**. n counts pairs of people, differences are paired, and each bound in brackets has the level of its test:
-95 % for a suite's primary claim, more for the others (Holm). [How verdicts are reached](statistics.md). The faces are
-synthetic unless the suite says otherwise.
+{tally}. Made from the records, nothing here is written by hand, by
+
+    {command}
+
+**Supported**: surely on the claim's side of its margin; **refuted**: surely on the other side; else **undecided**. n
+counts pairs of people; the bounds in brackets have the level of the test ([how verdicts are reached](statistics.md)).
+Effects are paired differences on synthetic faces unless the suite says otherwise.
 """
 Found = Sequence[tuple[Table, Sequence[Verdict]]]
 
 
 def page(found: Found) -> str:
-    """The verdicts of the suites as Markdown: a table of C1 to C18 (and any other claim), then the reasons."""
-    folders = " ".join(table.folder.as_posix() for table, _ in found)
+    """The verdicts of the suites as Markdown: a table, then what would decide the open claims, with the commands."""
     rows = _rows(found)
-    lines = [HEAD.format(folders=_text(folders)), "| claim | suite | it says | source | verdict | effect | n |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    verdicts = [verdict for _, given in found for verdict in given]
+    lines = [HEAD.format(tally=_tally(verdicts), command=_command(found))]
+    lines += ["| claim | suite | it says | source expects | verdict | effect | n |", "|---|---|---|---|---|---|---|"]
     for id_, table, verdict in rows:
-        if verdict is None or table is None:
-            lines.append(f"| {id_} | – | in no suite of this page | – | – | – | – |")
-            continue
-        effects = "; ".join(_effect(part, table.facts(part.metric)) for part in verdict.parts)
-        least = min((part.n for part in verdict.parts), default=0)
         suite = f"{table.suite} ({table.plan.get('scale', '')})"
-        cells = (id_, suite, verdict.says, verdict.source, f"**{verdict.verdict}**", effects, str(least))
-        lines.append(f"| {' | '.join(_text(cell) if cell[:2] != '**' else cell for cell in cells)} |")
-    lines += ["", "## Why", ""]
-    for id_, table, verdict in rows:
-        if verdict is not None and table is not None:
-            lines.append(
-                f"- **{_text(id_)}** ({_text(table.suite)}), {verdict.verdict}, {verdict.agreement}: "
-                f"{_text(verdict.reason)}."
-            )
-    return "\n".join(lines) + "\n"
+        part = deciding(verdict)
+        shown = effect(part, table.facts(part.metric)) if part else "–"
+        cells = [_text(cell) for cell in (id_, suite, verdict.says, verdict.source)]
+        word = f"**{verdict.verdict}**" + (", against the source" if verdict.agreement == "against the source" else "")
+        lines.append(f"| {' | '.join([*cells, word, _text(shown), str(part.n) if part else '0'])} |")
+    absent = [id_ for id_ in SOURCE_CLAIMS if _number(id_) not in {_number(known) for known, _, _ in rows}]
+    if absent:
+        lines += ["", f"Asked in no suite of this page: {', '.join(absent)}."]
+    return "\n".join([*lines, "", *_open(found)]).rstrip("\n") + "\n"
+
+
+def _tally(verdicts: Sequence[Verdict]) -> str:
+    counts = {word: sum(verdict.verdict == word for verdict in verdicts) for word in SIGNS}
+    named = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    return f"{len(verdicts)} claims: {named}" if verdicts else "No claims"
+
+
+def _command(found: Found) -> str:
+    """The command that makes this page, to be copied as it stands."""
+    folders = [table.folder for table, _ in found]
+    if folders and all(folder.parts[:2] == ("results", "reference") for folder in folders):
+        return "harness report --all-reference"
+    return shlex.join(["harness", "claims", *(folder.as_posix() for folder in folders), "--to", "docs/claims.md"])
+
+
+def _open(found: Found) -> list[str]:
+    """What would probably decide the open claims: one line a claim, the commands below, each once."""
+    lines: list[str] = []
+    for table, verdicts in found:
+        waiting = outlooks(table, verdicts)
+        if waiting:
+            lines += [f"### {_text(table.suite)} ({table.plan.get('scale', '')})", ""]
+            lines += [f"- {_text(id_)}: {_text(outlook.text)}" for id_, outlook in waiting.items()]
+            most = max(waiting.values(), key=lambda outlook: outlook.pairs)
+            lines += ["", *([f"      {most.command}", ""] if most.command else [])]
+    return ["## What would decide the open ones", "", *lines] if lines else []
 
 
 def as_json(found: Found) -> str:
@@ -65,29 +89,15 @@ def as_json(found: Found) -> str:
     return json.dumps({"schema_version": SCHEMA_VERSION, "suites": finite(suites)}, indent=1) + "\n"
 
 
-def _rows(found: Found) -> list[tuple[str, Table | None, Verdict | None]]:
-    rows: list[tuple[str, Table | None, Verdict | None]] = [(v.id, t, v) for t, verdicts in found for v in verdicts]
-    told = {_number(id_) for id_, _, _ in rows}
-    rows += [(id_, None, None) for id_ in SOURCE_CLAIMS if _number(id_) not in told]
-    return sorted(rows, key=lambda row: (_number(row[0]), row[0], row[1].suite if row[1] else ""))
+def _rows(found: Found) -> list[tuple[str, Table, Verdict]]:
+    rows = [(verdict.id, table, verdict) for table, verdicts in found for verdict in verdicts]
+    return sorted(rows, key=lambda row: (_number(row[0]), row[0], row[1].suite))
 
 
 def _number(id_: str) -> tuple[int, str]:
     """C5 and C5.trend belong together; other names come last."""
     match = re.match(r"C(\d+)(?![\w])", id_)
     return (int(match[1]), "") if match else (1000, id_)
-
-
-def _effect(part: Part, facts: Facts) -> str:
-    def write(value: float) -> str:
-        return f"{value:.2f}" if part.own_scale else facts.write(value)
-
-    if not math.isfinite(part.effect):
-        return "no number"
-    known = math.isfinite(part.low) and math.isfinite(part.high)
-    bounds = f" [{write(part.low)}, {write(part.high)}]" if known else ""
-    unit = f" {part.unit}" if part.unit else ""
-    return f"{facts.title} {write(part.effect)}{unit}{bounds}"
 
 
 def _text(text: str) -> str:

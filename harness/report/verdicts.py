@@ -67,7 +67,7 @@ def lines(
             agreement=v.agreement,
             reason=v.reason[:1].upper() + v.reason[1:],
             evidence=tuple(filter(None, (evidence(part, numbers.table.facts(part.metric)) for part in v.parts))),
-            effect=effect(part, numbers.table.facts(part.metric)) if (part := _deciding(v)) else "",
+            effect=effect(part, numbers.table.facts(part.metric)) if (part := deciding(v)) else "",
             n=str(part.n) if part else "",
             primary=v.primary,
             outlook=open_.get(v.id),
@@ -76,7 +76,7 @@ def lines(
     ]
 
 
-def _deciding(verdict: Verdict) -> Part | None:
+def deciding(verdict: Verdict) -> Part | None:
     """The first part with the verdict of the whole, and a number."""
     known = [part for part in verdict.parts if math.isfinite(part.effect)]
     return next((part for part in known if part.verdict == verdict.verdict), known[0] if known else None)
