@@ -258,6 +258,35 @@ def test_a_claim_is_a_gate(project: pytest.Pytester, tmp_path: Path) -> None:
     result.stdout.fnmatch_lines(["FAIL *claim C2 (Three cells swap.) is refuted*"])
 
 
+def test_a_gate_answers_as_the_claim_of_the_same_words(project: pytest.Pytester, tmp_path: Path) -> None:
+    folder = write_ledger(tmp_path / "claims", grids=(3, 7), tile=16, steps=20)
+    plan = Ledger(folder).plan()
+    assert plan is not None
+    level = {"relation": "level", "metric": "identity_transfer", "sign": 1, "of": "grid3"}
+    claim = {"says": "It is so.", "source": "supported", "only_if": []}
+    plan["claims"] = [
+        {"id": "first", **claim, "parts": [{**level, "value": 0.92}]},
+        {"id": "second", **claim, "parts": [{**level, "value": 0.5}]},
+    ]
+    Ledger(folder).write_plan({k: v for k, v in plan.items() if k != "schema_version"})
+    project.makepyfile(
+        """
+        def test_one(gate): gate.metric("identity_transfer", variant="grid3").at_least(0.92)
+        def test_two(gate): gate.metric("identity_transfer", variant="grid3").at_least(0.5)
+        def test_other(gate): gate.metric("identity_transfer", variant="grid3").at_least(0.4)
+        """
+    )
+    result = run(project, f"--gate-ledger={folder}")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE *0.92*; as claim first, undecided",
+            "INCONCLUSIVE *0.5*; as claim second, undecided",
+            "PASS *0.4",
+        ]
+    )
+
+
 def test_without_a_ledger_the_gate_says_how_to_give_one(project: pytest.Pytester) -> None:
     project.makepyfile("def test_result(gate): gate.metric('swap_error', variant='grid3').at_most(1)")
     result = run(project)

@@ -1,26 +1,25 @@
 """Gates on a ledger: metrics and paired differences by their bounds over pairs of people, and verdicts on claims.
 
-As with claims, a bound decides and not the mean: at 95 % one-sided, a gate passes when the value is surely good enough,
-fails when it surely is not, and else is inconclusive.
+A gate on a metric decides as a claim of the same words does, by the same code: it passes where the claim is supported,
+fails where it is refuted, and is else inconclusive. Where the suite has that claim, the gate has its verdict, with the
+suite's correction; else 95 % one-sided. What has no number fails: absent is not good enough.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.gates.baseline import Lines
 
 if TYPE_CHECKING:
-    from harness.claims.stats import Estimate
     from harness.claims.verdict import Verdict
     from harness.ledger.table import Key, Table
-
-LEVEL = 0.05  # one-sided
 
 
 class ResultGate:
@@ -81,6 +80,24 @@ class ResultGate:
             pytest.fail(f"gate: {metric} of {variant}-s{seed} has no value: {why}", pytrace=False)
         return dict(found.means)
 
+    def verdict_on(self, relation: Mapping[str, Any]) -> tuple[Verdict, str]:
+        """The verdict on a relation, and the id of the suite's claim of the same words where there is one.
+
+        Without one it is judged as the only claim of a suite, at the looks of the plan.
+        """
+        from harness.claims.verdict import judge
+
+        for claim, verdict in zip(self._claims, judge(self.table), strict=True):
+            if claim["parts"] == [relation] and not claim.get("only_if"):
+                return verdict, verdict.id
+        alone = {"id": "gate", "says": "", "source": "open", "only_if": [], "parts": [relation]}
+        [verdict] = judge(replace(self.table, plan={**self.table.plan, "claims": [alone]}))
+        return verdict, ""
+
+    @property
+    def _claims(self) -> list[Mapping[str, Any]]:
+        return [claim for claim in self.table.plan.get("claims") or [] if "parts" in claim]
+
     def say(self, outcome: str, text: str) -> None:
         """Note the outcome for the summary; fail where it is one."""
         self.lines.append((outcome, text))
@@ -90,7 +107,7 @@ class ResultGate:
 
 @dataclass(frozen=True)
 class MetricGate:
-    """A metric of a variant; each method is one gate."""
+    """A metric of a variant; each method is one gate, and decides as a claim of the same words does."""
 
     gate: ResultGate
     name: str
@@ -98,37 +115,38 @@ class MetricGate:
 
     def at_least(self, value: float) -> None:
         """The mean over pairs of people is surely at least `value`."""
-        self._held(self._estimate(), value, 1, f"asked for at least {value:g}")
+        self._level(value, 1, f"asked for at least {value:g}")
 
     def at_most(self, value: float) -> None:
         """The mean over pairs of people is surely at most `value`."""
-        self._held(self._estimate(), value, -1, f"asked for at most {value:g}")
+        self._level(value, -1, f"asked for at most {value:g}")
 
     def better_than(self, other: str, by: float = 0.0) -> None:
         """Surely better than the variant `other` in the metric's own direction by more than `by`, by pair."""
-        from harness.claims import stats
-
         direction = self.gate.table.facts(self.name).direction
         if direction == "none":
             pytest.fail(f"gate: {self.name} has no better direction. Use at_least or at_most", pytrace=False)
         mine, theirs = (self.gate.means(self.name, v) for v in (self.variant, other))
-        found = stats.differences(*((mine, theirs) if direction == "higher" else (theirs, mine)))
-        if not found:
+        if not mine.keys() & theirs.keys():
             pytest.fail(f"gate: {self.variant} and {other} share no replicate", pytrace=False)
-        self._held(stats.estimate_of(found), by, 1, f"asked to be better than {other} by more than {by:g}")
+        sign = 1 if direction == "higher" else -1
+        relation = {"relation": "difference", "metric": self.name, "a": self.variant, "than": other}
+        self._decide({**relation, "by": by, "sign": sign}, f"asked to be better than {other} by more than {by:g}")
 
-    def _estimate(self) -> Estimate:
-        from harness.claims import stats
+    def _level(self, value: float, sign: int, asked: str) -> None:
+        self.gate.means(self.name, self.variant)
+        relation = {"relation": "level", "metric": self.name, "of": self.variant, "value": value, "sign": sign}
+        self._decide(relation, asked)
 
-        return stats.estimate_of(self.gate.means(self.name, self.variant))
-
-    def _held(self, found: Estimate, value: float, sign: int, asked: str) -> None:
-        above, below = found.above(value), found.below(value)
-        good, bad = (above, below) if sign > 0 else (below, above)
-        outcome = "pass" if good <= LEVEL else "fail" if bad <= LEVEL else "inconclusive"
-        low, high = found.bounds(1 - LEVEL)
-        what = f"{found.mean:.4g} ({low:.4g} to {high:.4g}, n = {found.n})"
-        self.gate.say(outcome, f"{self.name} of {self.variant} is {what}, {asked}")
+    def _decide(self, relation: Mapping[str, Any], asked: str) -> None:
+        verdict, claim = self.gate.verdict_on(relation)
+        outcome = {"supported": "pass", "refuted": "fail"}.get(verdict.verdict, "inconclusive")
+        if not verdict.parts:
+            return self.gate.say(outcome, f"{self.name} of {self.variant}, {asked}: {verdict.reason}")
+        part, unlike = verdict.parts[0], "" if relation["relation"] == "level" else f" less that of {relation['than']}"
+        what = f"{part.effect:.4g} ({part.low:.4g} to {part.high:.4g}, n = {part.n})"
+        words = f"{self.name} of {self.variant}{unlike} is {what}, {asked}"
+        self.gate.say(outcome, f"{words}; as claim {claim}, {verdict.verdict}" if claim else words)
 
 
 @dataclass(frozen=True)
