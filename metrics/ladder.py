@@ -40,7 +40,7 @@ STRENGTHS = (0.03, 0.01, 0.003, 0.001, 0.0)  # rms, fraction of the range
 LEAKS = (2.0, 1.0, 0.5, 0.25, 0.0)  # identity over pose, in standard deviations: eta^2 = s^2 / (1 + s^2)
 SLACK = 0.02  # of the span: what a step may go the wrong way
 END_SLACK = 0.1  # of the span: how far an end may be from its known value
-OTHER_PEOPLE = ("crowd", "distractors")  # features that do not depend on the evaluation pictures
+OTHER_PEOPLE = frozenset({"crowd", "distractors"})  # features that do not depend on the evaluation pictures
 
 
 Key = tuple[str, float]  # of a reference: (name of a control, 0), or (label of a ladder, rung)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from tiny_training import spec_of, store_in
 
 from harness.options import build_model
+from harness.score import case as evaluation
 from harness.score import features, recognisers
 from harness.score.case import reference_case
 from harness.score.score import score
@@ -90,3 +92,15 @@ def test_the_second_variant_reads_no_fixed_picture_again(tmp_path: Path, monkeyp
     assert first.references == second.references
     for name in ("id_auc", "yaw_error_floor", "landmark_error_floor", "checkerboard_floor_rms_1"):
         assert first.values[name] == second.values[name]
+
+
+def test_other_people_are_painted_once_for_all_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painted = []
+    for name in ("distractors", "crowd"):
+        paint = getattr(evaluation, name)
+        monkeypatch.setattr(evaluation, name, lambda *a, n=name, p=paint: painted.append(n) or p(*a))
+    for seed in range(2):
+        spec = spec_of()
+        store = replace(store_in(tmp_path), fingerprint=f"pair {seed}")
+        score(build_model(spec), spec, store, CPU, tmp_path / str(seed), tmp_path / "references")
+    assert sorted(painted) == ["crowd", "distractors"]

@@ -28,7 +28,7 @@ from harness.score import recognisers, weights
 from harness.score.pictures import evaluation_images, outputs
 from harness.spec import Spec
 from metrics.case import Case
-from models.swapper import PEOPLE, Swapper
+from models.swapper import PEOPLE, Latent, Swapper
 
 
 def reference_case(spec: Spec, store: FaceStore, device: torch.device, features: dict[str, Any] | None = None) -> Case:
@@ -114,7 +114,7 @@ def build_case(
     seen = evaluation_images(store, spec, device)
     with torch.no_grad():
         rec, swap = outputs(model, seen, spec.score.batch)
-        latents = {p: model.encode(seen[p][:, :3]) for p in PEOPLE}
+        latents = {p: encoded(model, seen[p][:, :3], spec.score.batch) for p in PEOPLE}
     return replace(
         reference_case(spec, store, device, features),
         swap={d: display(x) for d, x in swap.items()},
@@ -122,11 +122,17 @@ def build_case(
         mu={p: latent.mu for p, latent in latents.items()},
         logvar={p: latent.logvar for p, latent in latents.items()} if model.sample else None,
         decode=lambda z, person: display(model.decode(z, person)),
-        encode=lambda x: model.encode(native(x)).mu,
+        encode=lambda x: encoded(model, native(x), spec.score.batch).mu,
         # What a latent equal in every cell paints is the upsampler's doing only if the decoders start from the cells.
         modules=model.person_decoders() if model.cellwise else None,
         **_styles(model, display),
     )
+
+
+def encoded(model: Swapper, images: Tensor, batch: int) -> Latent:
+    """The latents of pictures (M, 3, H, W), `batch` at a time: a large evaluation set needs no more memory."""
+    parts = [model.encode(part) for part in images.split(batch)]
+    return Latent(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _styles(model: Swapper, display: Callable[[Tensor], Tensor]) -> dict[str, Any]:

@@ -75,7 +75,10 @@ def score(
     pictures = f"{store.fingerprint}/{spec.data.size}/{spec.data.encoding}"
     key = hashlib.sha256(f"{pictures}/{version}/{sorted(evaluators)}".encode()).hexdigest()
     kept = cache / f"{key[:24]}.features"
-    known = features.load(kept, device)
+    # Other people than the trial's: the same for every pair, so that each new pair finds them painted and embedded.
+    people = f"{spec.data.size}/{store.loose}/{store.synthetic}/{version}/{sorted(evaluators)}"
+    shared = cache / f"{hashlib.sha256(people.encode()).hexdigest()[:24]}-others.features"
+    known = features.load(kept, device) | features.load(shared, device)
     before = set(known)
     case = build_case(model, spec, store, device, known)
     for name, values in run(evaluators, case, done.invalid, report).items():
@@ -86,8 +89,11 @@ def score(
     done.references = _references(case, evaluators, cache / f"{key[:24]}.json", report)
     for name, reason in failing(case, evaluators, cache / f"{key[:24]}-ladder.json", report).items():
         done.invalid.setdefault(name, reason)
-    if set(known) != before:
-        features.save(kept, known)
+    new = set(known) - before
+    if new - ladder.OTHER_PEOPLE:
+        features.save(kept, {key: value for key, value in known.items() if key not in ladder.OTHER_PEOPLE})
+    if new & ladder.OTHER_PEOPLE:
+        features.save(shared, {key: value for key, value in known.items() if key in ladder.OTHER_PEOPLE})
     _pictures(case, done, folder / "pictures")
     return done
 
