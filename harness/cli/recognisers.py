@@ -144,6 +144,11 @@ def _show(name: str, validity: dict[str, Any]) -> None:
         table = Table("held-out people", "AUC", title=name)
         for kind in ("clean", "degraded"):
             table.add_row(kind, f"{validity[kind]['auc']:.4f}")
+        for kind in ("clean", "degraded"):
+            band = validity["band"][kind]
+            apart = "-".join(f"{end:g}" for end in validity["band"]["distance"])
+            shown = f"{band['auc']:.4f} [{band['low']:.4f}, {band['high']:.4f}]"
+            table.add_row(f"{validity['band']['pairs']} pairs {apart} apart, {kind}", shown)
         for pair, value in validity["pairs"].items():
             table.add_row(f"pair {pair}", f"{value:.4f}")
     Console().print(table)
