@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -73,3 +74,14 @@ def write_video(
             container.mux(tone.encode(frame))
             container.mux(tone.encode())
     return path
+
+
+def album(place: Path) -> None:
+    """Photographs of two people, two of nobody, and a clip of the first with sound, as docs/own_faces.md has them."""
+    write_jpgs(place / "anna", portraits("src", 20, turned=20.0), faceless=2)
+    write_jpgs(place / "bert", portraits("dst", 20, turned=20.0))
+    write_video(place / "clip.mp4", portraits("src", 12, seed=5), sound=True)
+
+
+if __name__ == "__main__":
+    album(Path(sys.argv[1]))

@@ -225,6 +225,7 @@ def test_bad_files_are_named_each_time_and_the_good_ones_go_on(
     code, out, _ = called([*command, "--sharpness", "0", "--json"], monkeypatch, capsys)
     told = json.loads(out)
     assert told["done_before"] == 6 and len(told["bad"]) == 4
+    assert (tmp_path / "f" / "import" / "dst.jsonl").read_text().count("torn.mkv") == 1
     assert len(list_folder_of(tmp_path / "f", "dst")) == 6
 
 
@@ -277,7 +278,7 @@ def test_the_contact_sheet_shows_what_was_taken_and_what_was_left_out(album: Pat
         pixels = np.array(image)
     tile, first = sheet.TILE, sheet.MARGIN + sheet.LABEL
     taken = pixels[first : first + tile, sheet.MARGIN : sheet.MARGIN + tile]
-    second = first + tile + 3 * sheet.LINE + sheet.GAP + sheet.LABEL
+    second = first + tile + sheet.LINES["taken"] * sheet.LINE + sheet.GAP + sheet.LABEL
     left = pixels[second : second + tile, sheet.MARGIN : sheet.MARGIN + tile]
     assert taken.std() > 30 and np.abs(left.astype(int) - [0, 0, 10]).mean() < 5
     assert pixels[second + tile : second + tile + 30, :200].max() > 100  # its reason stands below

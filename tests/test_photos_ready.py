@@ -13,6 +13,7 @@ from PIL import Image
 
 from harness.data.exr import read_exr
 from harness.errors import UsageError
+from harness.photos.advice import advice
 from harness.photos.ready import ready
 
 
@@ -36,6 +37,20 @@ def test_check_counts_other_pictures_and_gives_the_command_that_imports_them(
     assert code == 1 and f"{pictures}/src: 3 .png found; import them: {command}" in out and "Import the pictures" in err
     code, out, _ = called(["data", "check", str(pictures), "--json"], monkeypatch, capsys)
     assert len(json.loads(out)["to_import"]) == 2
+
+
+def test_two_folders_of_any_name_are_two_people(pictures: Path) -> None:
+    album = pictures.rename(pictures.with_name("our photos"))
+    for old, new in (("src", "Bert"), ("dst", "Anna")):
+        (album / old).rename(album / new)
+    anna, bert = advice(album)
+    assert "Anna: 3 .png found" in anna and "Anna' --person src" in anna and "Bert' --person dst" in bert
+    (album / "loose.png").write_bytes(b"of nobody")
+    assert advice(album) == [anna, bert]
+    (album / "Carl").mkdir()
+    (album / "loose.png").rename(album / "Carl" / "1.png")
+    (line,) = advice(album)
+    assert line.startswith(f"{album}: 7 .png found")
 
 
 @pytest.mark.parametrize(("place", "said"), [("src/0.png", "is a file. Expected a folder"), ("src", "3 .png found")])

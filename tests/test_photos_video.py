@@ -62,6 +62,15 @@ def test_a_video_that_breaks_off_gives_its_frames_and_says_where(tmp_path: Path)
     assert f"breaks off after frame {got[-1]}" in str(items[-1].reason)
 
 
+def test_a_short_video_that_breaks_off_is_noticed_too(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 64, 96, 3), np.uint8)
+    whole = photo_files.write_video(tmp_path / "whole.mkv", noise)
+    assert len(list(frames(whole, Selection()))) == 12
+    (tmp_path / "torn.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    with pytest.raises(BadPicture, match=r"breaks off after frame .*of 1.2 s"):
+        list(frames(tmp_path / "torn.mkv", Selection()))
+
+
 def test_what_is_no_video_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video at all" * 100)
     with pytest.raises(BadPicture, match="damaged"):

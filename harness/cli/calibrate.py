@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,13 +60,26 @@ def calibrate(
     if json:
         terminal.as_json({"suite": table.suite, "trials": len(trials), "ranks": [rank.to_dict() for rank in found]})
         return
-    terminal.table(_row(rank) for rank in found)
+    terminal.table(_rows(found, exact))
+    counts = (
+        f"{_range(rank.variants for rank in found)} variants in {_range(rank.replicates for rank in found)} replicates"
+    )
+    print(f"rank correlation with each exact metric over {counts}, 95 % interval; 1: the same order from good to bad")
 
 
-def _row(rank: Rank) -> dict[str, Any]:
-    bounds = f"[{rank.low:.2f}, {rank.high:.2f}]" if rank.low == rank.low else ""
-    counts = {"replicates": rank.replicates, "variants": rank.variants}
-    return {"against": rank.against, "metric": rank.metric, "rank correlation": f"{rank.rho:.2f} {bounds}", **counts}
+def _rows(found: list[Rank], exact: list[str]) -> list[dict[str, Any]]:
+    """A row for each metric, a column for each exact one."""
+    rows: dict[str, dict[str, Any]] = {}
+    for rank in found:
+        row = rows.setdefault(rank.metric, {"metric": rank.metric, **dict.fromkeys(exact, "")})
+        bounds = f" [{rank.low:.2f}, {rank.high:.2f}]" if rank.low == rank.low else ""
+        row[rank.against] = f"{rank.rho:.2f}{bounds}"
+    return list(rows.values())
+
+
+def _range(counts: Iterable[int]) -> str:
+    few, many = min(found := set(counts)), max(found)
+    return str(few) if few == many else f"{few} to {many}"
 
 
 def _scores(trial: Outcome, root: Path, features: dict[Any, dict[str, Any]]) -> dict[str, float]:

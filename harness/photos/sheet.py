@@ -15,9 +15,12 @@ from harness.photos.manifest import Entry
 from models.photographs import Face
 
 TILE, GAP, MARGIN, LABEL, LINE = 112, 8, 24, 34, 15
+LINES = {"taken": 2, "left out": 4}  # of text under a tile
 COLUMNS, ROWS = 12, 4
+MATTE = "dimmed: outside of the face matte"
 MOST_KEPT = 400  # thumbnails of pictures that were left out
-INK, PALE, PAPER, MARK = (226, 228, 233), (150, 155, 165), (17, 18, 22), (255, 176, 60)
+INK, PALE, FAINT = (226, 228, 233), (150, 155, 165), (95, 99, 108)
+PAPER, MARK = (17, 18, 22), (255, 176, 60)
 
 
 class Thumbnails:
@@ -46,27 +49,34 @@ class Thumbnails:
 
     def draw(self, entries: Sequence[Entry]) -> Path:
         """Write `FOLDER/import/PERSON.png`: an even choice of both kinds."""
-        taken = [e for e in entries if e.file]
-        left = [e for e in entries if e.reason]
+        last = {e.key: e for e in entries}.values()
+        taken = [e for e in last if e.file]
+        left = [e for e in last if e.reason]
         shown = {"taken": _even(taken, COLUMNS * ROWS), "left out": _even(left, COLUMNS * ROWS)}
         totals = {"taken": len(taken), "left out": len(left)}
-        texts = 3 * LINE
-        height = 2 * MARGIN + sum(LABEL + -(-len(v) // COLUMNS) * (TILE + texts + GAP) for v in shown.values())
+        steps = {title: TILE + LINES[title] * LINE + GAP for title in shown}
+        height = 2 * MARGIN + sum(LABEL + -(-len(v) // COLUMNS) * steps[title] for title, v in shown.items())
         sheet = Image.new("RGB", (2 * MARGIN + COLUMNS * (TILE + GAP) - GAP, height), PAPER)
         pen, y = ImageDraw.Draw(sheet), MARGIN
         big, small = ImageFont.load_default(size=17), ImageFont.load_default(size=10.5)
         for title, chosen in shown.items():
             of = f" ({len(chosen)} shown)" if len(chosen) < totals[title] else ""
-            pen.text((MARGIN, y), f"{self.person}: {totals[title]} {title}{of}", INK, font=big)
+            text = f"{self.person}: {totals[title]} {title}{of}"
+            pen.text((MARGIN, y), text, INK, font=big)
+            if title == "taken" and chosen:
+                pen.text((MARGIN + pen.textlength(text, big) + 14, y + 7), MATTE, PALE, font=small)
             y += LABEL
             for place, entry in enumerate(chosen):
-                x, top = MARGIN + place % COLUMNS * (TILE + GAP), y + place // COLUMNS * (TILE + texts + GAP)
+                x, top = MARGIN + place % COLUMNS * (TILE + GAP), y + place // COLUMNS * steps[title]
                 tile = self._crop(entry) if entry.file else self._thumbnail(entry)
-                if tile is not None:
+                if tile is None:
+                    pen.rectangle([x, top, x + TILE - 1, top + TILE - 1], outline=FAINT)
+                    pen.text((x + TILE // 2, top + TILE // 2), "unreadable", FAINT, font=small, anchor="mm")
+                else:
                     sheet.paste(tile, (x + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
-                for row, line in enumerate(_wrapped(_text(entry), pen, small)[:3]):
+                for row, line in enumerate(_wrapped(_text(entry), pen, small)[: LINES[title]]):
                     pen.text((x, top + TILE + 2 + row * LINE), line, PALE, font=small)
-            y += -(-len(chosen) // COLUMNS) * (TILE + texts + GAP)
+            y += -(-len(chosen) // COLUMNS) * steps[title]
         out = self.folder / "import" / f"{self.person}.png"
         part = out.with_name(f".{out.name}.part")
         sheet.save(part, format="PNG")

@@ -164,10 +164,13 @@ class _Run:
         """A source is through: damaged ones are named, and finished videos noted, so that they are not read again."""
         if item.reason is not None:
             self.outcome.bad.append((str(source.path), item.reason))
-        if source.video or (item.reason is not None and (sha256, None) not in self.manifest.done):
-            facts: dict[str, Any] = {"bad": item.reason is not None}
-            if source.video:
-                facts["selection"] = _plain(self.judge.settings.selection)
+        if not source.video and item.reason is None:
+            return
+        facts: dict[str, Any] = {"bad": item.reason is not None}
+        if source.video:
+            facts["selection"] = _plain(self.judge.settings.selection)
+        known = self.manifest.done.get((sha256, None))
+        if known is None or (known.reason, known.facts) != (item.reason, facts):
             self.manifest.add(Entry(str(source.path), sha256, None, None, item.reason, facts))
 
     def _one(self, source: Source, sha256: str, item: Read, picture: Picture) -> None:

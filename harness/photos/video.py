@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +76,14 @@ def frames(path: Path | str, wanted: Selection) -> Iterator[Frame]:
 
 
 def _claimed(container: Any, rate: float) -> float:
-    """Seconds that the header promises. Where frames are not counted sound may last longer: a second is forgiven."""
+    """Seconds that the header promises. Where only the whole is timed, sound may last longer: a second is forgiven."""
     stream = container.streams.video[0]
-    return stream.frames / rate if stream.frames else (container.duration or 0) / 1e6 - 1.0
+    if stream.frames:
+        return stream.frames / rate
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska's own
+    if tag:
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    return (container.duration or 0) / 1e6 - 1.0
 
 
 def upright(frame: Any) -> np.ndarray:
