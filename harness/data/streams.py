@@ -1,12 +1,13 @@
-"""Named random streams, re-derived from (seed, stream, step) at every step, so that resuming needs no hidden state."""
+"""Named random streams, re-derived from (seed, stream, step) at every step, so that resuming needs no hidden state.
+
+The streams of a trial are init, data/... and eval/...
+"""
 
 from __future__ import annotations
 
 import hashlib
 
 import torch
-
-STREAMS = ("init", "data", "eval")  # the three streams of a trial; a sub-stream is named "data/...", "eval/..."
 
 
 def stream_seed(seed: int, stream: str, step: int = 0) -> int:
