@@ -83,7 +83,7 @@ def test_a_set_that_cannot_be_made_ends_the_making_of_the_others(
     second = replace(second, seed=1)
     chunks: list[int] = []
 
-    def making(data, seed, root, progress):
+    def making(data, seed, root, progress, device):
         if seed == first.seed:
             raise UsageError("no such folder")
         for chunk in range(1000):

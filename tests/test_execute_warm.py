@@ -112,3 +112,14 @@ def test_a_process_group_is_ended_and_waited_for() -> None:
     forks.end_group(child)
     waiter.join(5)
     assert not waiter.is_alive()
+
+
+def test_a_parent_that_is_killed_while_it_imports_gets_a_successor(root: Path) -> None:
+    forks.close_parents()
+    first = warm_parent(1)
+    killer = threading.Timer(0.3, first.process.kill)
+    killer.start()
+    second = forks.ready_parent(1)
+    killer.join()
+    assert second is not first and second.alive
+    assert run_one(root, "after", "none").status == "done"

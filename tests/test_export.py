@@ -40,7 +40,16 @@ def test_event_files_read_back_hold_curves_scores_settings_and_pictures(
     assert steps[0][1] == pytest.approx(trial.history[0]["loss"]["kl"])
     score = trial.part("scores")["identity_transfer"]["mean"]
     assert events.Scalars("score/identity_transfer")[-1].value == pytest.approx(score)
-    assert set(events.Tags()["images"]) == {"fixed-0", "fixed-1", "fixed-2", "fixed-3", "median", "worst", "spectrum"}
+    assert set(events.Tags()["images"]) == {
+        "fixed-0",
+        "fixed-1",
+        "fixed-2",
+        "fixed-3",
+        "median",
+        "worst",
+        "spectrum",
+        "sweep",
+    }
     assert "_hparams_/session_start_info" in events.summary_metadata
     failed = EventAccumulator(str(tmp_path / "bottleneck" / trial_name("grid7", 1)))
     failed.Reload()

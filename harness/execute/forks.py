@@ -60,9 +60,22 @@ _parents: dict[int, WarmParent] = {}
 
 def warm_parent(threads: int) -> WarmParent:
     """The warm parent of trials on so many threads, started when there is none; it serves all plans of this process."""
-    if threads not in _parents or not _parents[threads].alive:
+    if threads in _parents and not _parents[threads].alive:
+        _parents.pop(threads).close()
+    if threads not in _parents:
         _parents[threads] = WarmParent(environment_of(threads))
     return _parents[threads]
+
+
+def ready_parent(threads: int) -> WarmParent:
+    """The warm parent when it can fork. One killed while it imports gets a successor; EnvironmentProblem after that."""
+    with contextlib.suppress(EnvironmentProblem):
+        parent = warm_parent(threads)
+        parent.ready()
+        return parent
+    parent = warm_parent(threads)
+    parent.ready()
+    return parent
 
 
 @atexit.register

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 
 from harness.execute.child import BUSY
 from harness.execute.executor import Ended, Job
-from harness.execute.forks import environment_of, warm_parent
+from harness.execute.forks import environment_of, ready_parent, warm_parent
 from harness.execute.prepare import prepare
 from harness.files import write_json
 from harness.trials.trial import Trial
@@ -98,10 +98,11 @@ class LocalExecutor:
     def prepare(self, trials: Sequence[Trial]) -> None:
         """Make the images that the trials need, while the warm parent imports."""
         threads = {trial.compute.threads for trial in trials} if WARM else set()
-        parents = [warm_parent(number) for number in threads]
+        for number in threads:
+            warm_parent(number)
         prepare(trials, self.root)
-        for parent in parents:
-            parent.ready()
+        for number in threads:
+            ready_parent(number)
 
     def start(self, job: Job) -> LocalAttempt:
         """Begin a job in a child, on the GPU with the fewest others."""
@@ -119,9 +120,7 @@ class LocalExecutor:
 
     def _process(self, job: Mapping[str, Any], log: Path, threads: int, env: dict[str, str]) -> Process:
         if WARM:
-            parent = warm_parent(threads)
-            parent.ready()
-            return parent.fork(job, log, env)
+            return ready_parent(threads).fork(job, log, env)
         return Fresh.begin(job, log, env)
 
     def __enter__(self) -> Self:

@@ -111,7 +111,7 @@ def planned(trials: Sequence[Trial], ledger: Ledger) -> list[Planned]:
     """One row for each trial. Estimates rest on records of the same ledger, scale and device; else on a rehearsal; else
     on a rough rate."""
     devices = {trial.compute.device for trial in trials}
-    past = [r for r in ledger.records() if r.status == "done" and str(r.cost.get("device")).split(":")[0] in devices]
+    past = [r for r in ledger.records() if r.status == "done" and _device(r) in {*devices, None}]
     foretold = rehearsed_seconds(ledger.folder, trials[0]) if trials else {}
     rows, sizes = [], dict[str, int]()
     for trial in trials:
@@ -136,6 +136,12 @@ def rehearsed_seconds(folder: Path, trial: Trial) -> dict[str, float | None]:
     if (kept.get("scale"), kept.get("device")) != (trial.scale, trial.compute.device):
         return {}
     return {row["label"]: row["seconds"] for row in kept["forecasts"]}
+
+
+def _device(record: Record) -> str | None:
+    """Kind of device that trained it: cpu or cuda; None where the record does not say."""
+    device = record.cost.get("device")
+    return str(device).split(":")[0] if device else None
 
 
 def state_of(record: Record | None, trial: Trial) -> str:
