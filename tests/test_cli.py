@@ -57,7 +57,9 @@ def record_of(trial: Trial, status: str = "done") -> Record:
         spec=trial.spec.model_dump(mode="json"),
         scores={"swap_error": {"mean": 0.25, "n": 8}} if status == "done" else {},
         references={"copy": {"swap_error": 0.5}},
-        cost={"steps": 10, "wall_s": {"train": 20.0, "score": 1.0, "total": 21.0}} if status == "done" else {},
+        cost={"device": "cpu", "steps": 10, "wall_s": {"train": 20.0, "score": 1.0, "total": 21.0}}
+        if status == "done"
+        else {},
     )
 
 

@@ -22,7 +22,7 @@ from harness.cli.list import list_, show
 from harness.cli.metrics import metrics_app
 from harness.cli.options import RESULTS, Json, Results, renamed
 from harness.cli.recognisers import app as recognisers_app
-from harness.cli.run import parse_jobs, run_trials
+from harness.cli.run import Place, choose_place, parse_jobs, run_trials
 from harness.cli.steps import time_claimed_steps
 from harness.cli.swap import swap
 from harness.cli.until import in_seconds, looks_for, run_until_decided, seconds_of
@@ -116,6 +116,10 @@ def run(
         str, typer.Option(callback=parse_jobs, metavar="N|auto", help="Trials at once; auto: one a core, or one a GPU.")
     ] = "auto",
     per_gpu: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Trials at once on each GPU.")] = 1,
+    executor: Annotated[Place, typer.Option(help="Where trials run: this machine, or a Ray cluster.")] = Place.local,
+    address: Annotated[
+        str, typer.Option(metavar="auto|HOST:PORT", help="Of the Ray cluster of which this machine is a node.")
+    ] = "auto",
     results: Results = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, train nothing.")] = False,
     rehearse: Annotated[
@@ -148,8 +152,6 @@ def run(
     from harness import limits, terminal
     from harness.cli.dry_run import show_plan
     from harness.cli.rehearse import forecasts_in, show_forecasts
-    from harness.compute import choose_device
-    from harness.execute.devices import choose_jobs
     from harness.ledger.records import Ledger, inside
     from harness.registry import load_plugin
     from harness.report.made import report_of
@@ -164,15 +166,17 @@ def run(
     for file in plugin or ():
         load_plugin(file)
     loaded = suites.load(suites.find(suite))
-    chosen, reason = suites.choose_scale(loaded, scale.value, device.value)
+    where, trains_on, at_once = choose_place(executor, device.value, address, results, jobs, per_gpu)
+    chosen, reason = suites.choose_scale(loaded, scale.value, trains_on)
     loaded = loaded.at(chosen)
     overrides = from_options(set_ or [])
-    place = choose_device(device.value)
     fixed = "--seeds" if seeds else "--only" if only else ""
     looks = looks_for(loaded, until_decided, fixed, budget, max_pairs)
     seeds = looks[-1] if looks else seeds
     readable = _readable(results)
-    everything = trials(loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=place, folder_of=readable)
+    everything = trials(
+        loaded, chosen, overrides, seeds=seeds, first_pair=first_pair, device=trains_on, folder_of=readable
+    )
     todo = matching(in_order(everything, loaded), only)
     ledger = Ledger(inside(results, loaded.name))
     terminal.say(f"{loaded.name}: {loaded.question}")
@@ -180,7 +184,7 @@ def run(
     amount = f"{terminal.count(len(todo), 'trial')} of {terminal.count(variants, 'variant')}"
     amount = f"at most {amount}, until the claims are decided" if looks else amount
     terminal.say(f"scale {chosen} ({reason}), {amount}, in {ledger.folder}")
-    at_once = min(choose_jobs(jobs, place, per_gpu), len(todo))
+    at_once = min(at_once, len(todo))
     for line in weights.absences(trial.spec for trial in todo):
         terminal.say(line)
     if dry_run:
@@ -203,7 +207,8 @@ def run(
         return plan.plan_of(loaded, chosen, reason, planned, command, settings)
 
     def train(batch: list[Trial]) -> list[Record]:
-        options = {"jobs": jobs, "per_gpu": per_gpu, "retry_failed": retry_failed, "timeout_s": timeout}
+        options: dict[str, Any] = {"executor": where, "retry_failed": retry_failed, "timeout_s": timeout}
+        options |= {"jobs": jobs, "per_gpu": per_gpu}
         return run_trials(batch, ledger.folder, results, options)
 
     time_claimed_steps(loaded.claims, everything, ledger.folder)
@@ -224,7 +229,7 @@ def run(
         forecast = {"forecast": [row.to_dict() for row in foretold]} if rehearse else {}
         terminal.as_json({"suite": loaded.name, "scale": chosen, "trials": rows, "report": report} | forecast)
     elif rehearse:
-        show_forecasts(foretold, place)
+        show_forecasts(foretold, trains_on)
         print(f"\n{made.paths[0]}")
     else:
         terminal.table(made.rows)

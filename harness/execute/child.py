@@ -1,7 +1,8 @@
 """One trial in a process of its own: hold it, run its course, write the record.
 
 Forked by `harness.execute.warm` or started as `python -m harness.execute`. Exit status: 0 when a record was written,
-143 when it was told to stop (a checkpoint remains), 75 when another process holds the trial.
+143 when it was told to stop (a checkpoint remains), 75 when another process holds the trial, 78 when the code here is
+not the code that the trial was planned with (the log's last line says so).
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
     from harness.ledger.records import Record
     from harness.trials.trial import Trial
 
-BUSY, STOPPED = 75, 143
+BUSY, UNFIT, STOPPED = 75, 78, 143
 
 
 class Stopped(Exception):
     """Training was interrupted after a checkpoint."""
+
+
+class Unfit(Exception):
+    """The code of this machine is not that of the plan."""
 
 
 def run_trial(job: dict[str, Any]) -> int:
@@ -60,6 +65,9 @@ def run_trial(job: dict[str, Any]) -> int:
         return STOPPED
     except Busy:
         return BUSY
+    except Unfit as other:
+        print(other)
+        return UNFIT
 
 
 def _outcome(trial: Trial, folder: Path, job: dict[str, Any], beat: Heartbeat, began: float) -> Record:
@@ -76,8 +84,10 @@ def _outcome(trial: Trial, folder: Path, job: dict[str, Any], beat: Heartbeat, b
     try:
         for file in job["plugins"]:
             registry.load_plugin(Path(file))
+        if job["verify"] and (other := trial.differs_here()):
+            raise Unfit(other)
         return replace(run_course(trial, record, place, kept, beat), finished=_now())
-    except Stopped:
+    except (Stopped, Unfit):
         raise
     except BaseException as error:  # a plugin's SystemExit and KeyboardInterrupt, too, are only its own
         traceback.print_exc()

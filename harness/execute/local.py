@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from harness.execute.child import BUSY
+from harness.execute.child import BUSY, UNFIT, log_tail
 from harness.execute.executor import Ended, Job
 from harness.execute.forks import environment_of, ready_parent, warm_parent
 from harness.execute.prepare import prepare
@@ -58,6 +58,8 @@ class Fresh(subprocess.Popen[bytes]):
 class LocalAttempt:
     """A job in a child process. `gpu`: which of the executor's."""
 
+    began = True
+
     def __init__(self, job: Job, process: Process, gpu: str | None) -> None:
         self.job, self.process, self.gpu = job, process, gpu
 
@@ -66,6 +68,8 @@ class LocalAttempt:
         code = self.process.poll()
         if code is None:
             return None
+        if code == UNFIT:
+            return Ended(log_tail(self.job.folder, lines=1), unfit=True)
         lost = getattr(self.process, "lost", False)
         return Ended(exit_reason(code, lost), busy=code == BUSY or (lost and self.process.pid is None))
 

@@ -107,7 +107,7 @@ class _Run:
             self.waiting.remove(free)
             began |= self._start(free)
         for attempt, patience in list(self.running):
-            late = patience.exhausted(sign_of_life(attempt.job.folder))
+            late = patience.exhausted(sign_of_life(attempt.job.folder)) if attempt.began else None
             ended = attempt.ended()
             if ended is None and late:
                 attempt.kill()

@@ -249,7 +249,7 @@ def choose_scale(suite: Suite, wanted: str, device: str) -> tuple[str, str]:
                 f"--scale: the suite {suite.name!r} has no scale {wanted!r}. {did_you_mean(wanted, known)}"
             )
         return wanted, "asked for"
-    cuda = device != "cpu" and has_cuda()
+    cuda = device == "cuda" or (device == "auto" and has_cuda())
     choice, why = ("standard", "a CUDA device is there") if cuda else ("quick", "no CUDA device is used")
     if suite.scales and choice not in suite.scales:
         other = next(scale for scale in SCALES if scale in suite.scales)

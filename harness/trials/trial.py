@@ -61,6 +61,19 @@ class Trial:
         compute = Compute(**values["compute"])
         return cls(**{**values, "spec": spec, "compute": compute, "metrics": tuple(values["metrics"])})
 
+    def differs_here(self) -> str:
+        """What of the code and weights of this machine is not as this trial was planned with; empty when all is."""
+        hashes, spec = Hashes(), self.spec
+        fingerprint = hashes.data(spec.data, self.seed)
+        if fingerprint != self.fingerprint:
+            return "the images are others, or the code that renders them"
+        if digest(spec, self.seed, fingerprint, hashes.training(spec), self.compute) != self.digest:
+            return "the code that trains is another"
+        state = scoring_state(spec.data.source == "builtin")
+        if score_digest(spec, self.metrics, hashes.scoring(self.metrics) + state) != self.score_digest:
+            return f"the code that scores is another, or its weights are (here: {state.strip('+') or 'none'})"
+        return ""
+
 
 def trials(
     suite: Suite,
