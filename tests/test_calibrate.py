@@ -68,11 +68,11 @@ def test_metrics_without_a_better_side_or_a_difference_are_left_out() -> None:
     assert not ranks(ledger(ORDER), hidden("same", unknown), ["exact"])
 
 
-def test_one_replicate_has_fisher_s_interval_and_a_perfect_one_has_none() -> None:
+def test_one_replicate_has_fisher_s_interval_and_perfect_ones_have_none() -> None:
     low, high = interval([0.5], 12)
     assert math.atanh(high) - math.atanh(0.5) == pytest.approx(1.959964 * 1.03 / 3)
     assert low < 0.5 < high < 1
-    assert all(math.isnan(bound) for bound in (*interval([1.0], 12), *interval([0.5], 3)))
+    assert all(math.isnan(bound) for bound in (*interval([1.0], 12), *interval([0.5], 3), *interval([1.0] * 3, 5)))
 
 
 SUITE = """\

@@ -83,9 +83,14 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def interval(rhos: Sequence[float], variants: int) -> tuple[float, float]:
-    """The interval of the mean of `rhos`, inside [-1, 1]. NaN when neither replicates nor variants give one."""
+    """The interval of the mean of `rhos`, inside [-1, 1]. NaN when neither replicates nor variants give one.
+
+    A few replicates that agree to the last rank have no spread to judge by: no interval either.
+    """
     if len(rhos) > 1:
         spread = stats.sem(rhos)
+        if spread == 0:
+            return math.nan, math.nan
         half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(rhos) - 1) * spread)
         centre = float(np.mean(rhos))
     elif variants > 3 and abs(rhos[0]) < 1:
