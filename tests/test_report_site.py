@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -57,6 +58,17 @@ def test_the_index_reaches_every_page(site: Path) -> None:
         seen.add(path)
         waiting += [(path.parent / address).resolve() for address in _addresses(path)]
     assert seen == {path.resolve() for path in site.rglob("*.html")}
+
+
+def test_a_site_around_its_results_leaves_their_reports_where_they_are(folders: list[Path], tmp_path: Path) -> None:
+    reference = tmp_path / "reference"
+    shutil.copytree(folders[1], reference / "quick" / "capacity")
+    written = build_site([reference / "quick" / "capacity"], reference)
+    assert reference / "quick" / "capacity" / "report.html" in written
+    assert not (reference / "capacity").exists()
+    assert "quick/capacity/report.html" in _addresses(reference / "index.html")
+    assert "../../index.html" in _addresses(reference / "quick" / "capacity" / "report.html")
+    assert all((p.parent / a).is_file() for p in reference.rglob("*.html") for a in _addresses(p))
 
 
 def test_the_index_tells_question_answer_picture_date_and_scale(site: Path) -> None:

@@ -35,7 +35,7 @@ def build(
         numbers = Numbers(load(folder))
         place = folder if out is None else Path(out) if len(folders) == 1 else Path(out) / folder.resolve().name
         for name in (name for name in FILES if name in wanted):
-            write_atomic(place / FILES[name], _text(name, numbers, _beside(place, wanted)).encode())
+            write_atomic(place / FILES[name], _text(name, numbers, beside(place, wanted)).encode())
             written.append(place / FILES[name])
     return written
 
@@ -83,19 +83,21 @@ def outcome(folder: Path) -> dict[str, str]:
 Named = tuple[tuple[str, str], ...]
 
 
-def _beside(place: Path, formats: Iterable[str]) -> tuple[Named, Named]:
-    """What a page in this folder links to: the report's other files, and the reports in the folders beside it."""
+def beside(place: Path, formats: Iterable[str] = ("html", "md", "csv")) -> tuple[Named, Named, str]:
+    """What a page in this folder links to: the report's other files, the suites beside it, the index above it."""
+    place = place.absolute()
     files = tuple((FILES[name], FILES[name]) for name in FILES if name in formats and name != "html")
-    others = sorted(path.parent.name for path in place.absolute().parent.glob(f"*/{FILES['html']}"))
-    suites = tuple((name, f"../{quote(name)}/{FILES['html']}") for name in others if name != place.absolute().name)
-    return files, suites
+    others = sorted(path.parent.name for path in place.parent.glob("*/plan.json"))
+    suites = tuple((name, f"../{quote(name)}/{FILES['html']}") for name in others if name != place.name)
+    above = [address for address in ("../index.html", "../../index.html") if (place / address).is_file()]
+    return files, suites, above[0] if above else ""
 
 
-def _text(name: str, numbers: Any, beside: tuple[Named, Named]) -> str:
+def _text(name: str, numbers: Any, links: tuple[Named, Named, str]) -> str:
     if name == "html":
         from harness.report.page import Links, html
 
-        return html(numbers, Links(*beside))
+        return html(numbers, Links(*links))
     if name == "md":
         from harness.report.markdown import markdown
 

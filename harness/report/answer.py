@@ -66,7 +66,8 @@ def along_cells(table: Table) -> list[Variant]:
 def by_cells(table: Table) -> bool:
     """Whether the variants differ in their number of latent cells, so that cells are the axis of the question."""
     cells = [variant.latent_cells for variant in along_cells(table)]
-    return len(set(cells)) >= 2 and len(set(cells)) * 2 > len(cells)
+    most = max(len(cells), sum(variant.latent_cells is not None for variant in table.variants))
+    return len(set(cells)) >= 2 and len(set(cells)) * 2 > most
 
 
 def fit_transition(numbers: Numbers) -> tuple[str, TransitionFit] | None:

@@ -61,6 +61,11 @@ def _best(numbers: Numbers) -> str:
     scored = [v for v in numbers.table.variants if numbers.scored(v, metric)]
     sign = facts.sign or 1
     ranked = sorted(scored, key=lambda v: -sign * numbers.mean(v, metric).mean)
+    # Means over different replicates mislead: whoever is clearly better on the same people goes first.
+    for variant in list(ranked[1:]):
+        if _behind(numbers, ranked[0], variant, metric):
+            ranked.remove(variant)
+            ranked.insert(0, variant)
     best, worst = ranked[0], ranked[-1]
     means = {v.label: facts.write(numbers.mean(v, metric).mean) for v in (best, worst)}
     if metric == "swap_score" and numbers.mean(best, metric).mean < 0:
@@ -74,17 +79,20 @@ def _best(numbers: Numbers) -> str:
     tied = [v.label for v in ranked[1:] if not _behind(numbers, v, best, metric)]
     if len(tied) == len(ranked) - 1:
         return (
-            f"No clear difference between the variants: {facts.words} from {means[worst.label]} ({worst.label}) "
+            f"By {facts.words} no variant is clearly ahead: from {means[worst.label]} ({worst.label}) "
             f"to {means[best.label]} ({best.label}{note})."
         )
     with_ = f", with {_listed(tied)} not clearly behind" if tied else ""
-    named = f"{facts.words} {means[best.label]}{note}"
-    return f"{best.label} is best ({named}){with_}; {worst.label} is worst ({means[worst.label]})."
+    return (
+        f"Best by {facts.words}: {best.label} ({means[best.label]}{note}){with_}; "
+        f"worst: {worst.label} ({means[worst.label]})."
+    )
 
 
 def _behind(numbers: Numbers, variant: Variant, best: Variant, metric: str) -> bool:
-    interval = numbers.difference(variant, best, metric).interval
-    return interval.known and interval.excludes_zero
+    """Whether a variant is clearly worse on the people that both have."""
+    interval, sign = numbers.difference(variant, best, metric).interval, numbers.table.facts(metric).sign or 1
+    return interval.known and (interval.high < 0 if sign > 0 else interval.low > 0)
 
 
 def _listed(labels: Sequence[str]) -> str:

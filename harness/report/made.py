@@ -31,7 +31,7 @@ class Made:
 def report_of(folder: Path, formats: Iterable[str] = ("html", "md", "csv")) -> Made:
     """The report of a suite inside its own folder; what is there already and still right is left as it is."""
     wanted = {file: name for name, file in report.FILES.items() if name in set(formats)}
-    source = hash_of([content_hash(folder), sources_digest()])
+    source = hash_of([content_hash(folder), sources_digest(), report.beside(folder)])
     kept = kept_json(folder / NAME) or {}
     files = {name: sha for name, sha in kept.get("files", {}).items() if _is(folder / name, sha)}
     if kept.get("made_from") == source and files.keys() >= wanted.keys():

@@ -101,8 +101,11 @@ class Numbers:
         return list(dict.fromkeys(map(str, named)))
 
     def failure(self, value: float, metric: str) -> str:
-        """Which known failure (a copy, the mean face) is better than ``value`` on a metric; empty when none is."""
-        sign = self.table.facts(metric).sign
+        """Which known failure (a copy, the mean face) is better than ``value`` on a metric; empty when none is.
+
+        Of reconstructions nothing is said: a copy's are the pictures themselves.
+        """
+        sign = 0 if metric.startswith("rec_") else self.table.facts(metric).sign
         beaten = [name for name in FAILURES if sign * (self.reference(name, metric) - value) > 0]
         return " and ".join(FAILURES[name] for name in beaten)
 

@@ -38,6 +38,7 @@ SCALES = {
     "large": "the source's sizes",
     "paper": "the sizes of the source material",
 }
+MOST_CLAIMS = 12  # of the first screen; the others fold
 LARGEST = 256  # pixels of a tile of the first picture
 METHOD = (
     "Intervals are 95 %: Student's t over pairs of people. Δ is the paired difference to the baseline on the same "
@@ -116,6 +117,7 @@ def _context(numbers: Numbers) -> dict[str, Any]:
         "together": lead.together(table),
         "synthetic": is_synthetic(numbers),
         "verdicts": claims,
+        "most": MOST_CLAIMS,
         "tally": verdicts.tally(claims),
         "lead": lead.lead(numbers, found, open_, chosen),
         "chosen": chosen,

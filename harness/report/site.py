@@ -15,6 +15,7 @@ from harness.report import clearest, pictures, tables
 from harness.report.card import Card, card
 from harness.report.csv_file import csv_text
 from harness.report.figures import slug
+from harness.report.made import report_of
 from harness.report.markdown import markdown
 from harness.report.numbers import Numbers
 from harness.report.page import Links, html, rendered
@@ -24,11 +25,15 @@ SMALL = 128  # pixels of a tile in the index
 
 @dataclass(frozen=True)
 class Place:
-    """One suite of the site: its folder there, and what stands on its card."""
+    """One suite of the site: its folder there, and what stands on its card.
+
+    ``inside``: its results lie in the site's folder, so its own report is the site's.
+    """
 
     name: str
     numbers: Numbers
     card: Card
+    inside: bool
 
     @property
     def address(self) -> str:
@@ -37,12 +42,18 @@ class Place:
 
 
 def build_site(folders: Sequence[Path], out: Path) -> list[Path]:
-    """Write the site of result folders into ``out``: index.html first, then every other file, all of them static."""
-    places = [_place(folder, folders) for folder in folders]
+    """Write the site of result folders into ``out``: index.html first, then every other file, all of them static.
+
+    Reports are written there too. Of results that lie inside ``out`` they stay where they are: such a site is small.
+    """
+    places = [_place(folder, folders, out) for folder in folders]
     metrics = _addresses("metrics", [name for place in places for name in _shown(place.numbers)])
     variants = _addresses("variants", [v.label for place in places for v in place.numbers.table.variants])
     written = [_write(out / "index.html", _index(places, metrics, variants))]
     for place in places:
+        if place.inside:
+            written += report_of(place.numbers.table.folder).paths
+            continue
         links = _links(place, places, metrics, variants)
         written.append(_write(out / place.name / "report.html", html(place.numbers, links)))
         written.append(_write(out / place.name / "report.md", markdown(place.numbers)))
@@ -52,12 +63,13 @@ def build_site(folders: Sequence[Path], out: Path) -> list[Path]:
     return written
 
 
-def _place(folder: Path, folders: Sequence[Path]) -> Place:
-    """A suite goes by its folder's name; by its scale too where two have the same."""
-    own = folder.resolve().name
-    twice = sum(other.resolve().name == own for other in folders) > 1
-    numbers = Numbers(load(folder))
-    return Place(f"{folder.resolve().parent.name}-{own}" if twice else own, numbers, card(numbers))
+def _place(folder: Path, folders: Sequence[Path], out: Path) -> Place:
+    """A suite goes by its path in the site; elsewhere by its folder's name, and its scale where two have the same."""
+    numbers, where = Numbers(load(folder)), folder.resolve()
+    if where.is_relative_to(out.resolve()):
+        return Place(where.relative_to(out.resolve()).as_posix(), numbers, card(numbers), True)
+    twice = sum(other.resolve().name == where.name for other in folders) > 1
+    return Place(f"{where.parent.name}-{where.name}" if twice else where.name, numbers, card(numbers), False)
 
 
 def _shown(numbers: Numbers) -> list[str]:
