@@ -42,11 +42,17 @@ class TrainedSwapper:
         return f"<TrainedSwapper {self.record.name}: {self.size} px, latent {cells}, {', '.join(self.people)}>"
 
     def encode(self, x: Tensor) -> Tensor:
-        """Pictures (B, 3, size, size) -> what is decoded of them, (B, C, h, w), float32."""
+        """Pictures (B, 3, size, size) in [0, 1] -> what is decoded of them, (B, C, h, w), float32 of any size.
+
+        ValueError: pictures of another shape or range.
+        """
         return torch.cat([self.network.test_code(self.network.encode(part)) for part in self._parts(x)])
 
     def decode(self, z: Tensor, to: str) -> Tensor:
-        """Latents (B, C, h, w) -> the person `to` ("src" or "dst"), (B, 3, size, size)."""
+        """Latents (B, C, h, w) -> the person `to` ("src" or "dst"), (B, 3, size, size), sRGB in [0, 1].
+
+        ValueError: latents of another shape, nobody of this name.
+        """
         return self.decode_with_mask(z, to)[0]
 
     def decode_with_mask(self, z: Tensor, to: str) -> tuple[Tensor, Tensor | None]:
@@ -60,9 +66,9 @@ class TrainedSwapper:
         return pictures, torch.cat(masks) if masks else None
 
     def swap(self, x: Tensor, to: str) -> Tensor:
-        """Pictures (B, 3, size, size) -> the person `to` with their pose and expression, of the same shape.
+        """Pictures (B, 3, size, size) -> the person `to` with their pose and expression: same shape, sRGB in [0, 1].
 
-        With `to` the person who is shown, this is the reconstruction.
+        With `to` the person who is shown, this is the reconstruction. ValueError as `encode` and `decode`.
         """
         pictures, _ = self.swap_with_mask(x, to)
         return pictures[0] if x.dim() == 3 else pictures
