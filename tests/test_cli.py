@@ -234,7 +234,7 @@ def test_list_names_suites_parts_and_trials(run: Run, executor: dict[str, Any]) 
     assert {"metric": "identity_transfer", "evaluator": "identity", "unit": "", "better": "higher"}.items() <= next(
         row for row in metrics if row["metric"] == "identity_transfer"
     ).items()
-    assert run("list", "trials") == (0, "", "no trials under results\n")
+    assert run("list", "trials") == (0, "", "no trials under results. Run a suite first: harness run SUITE\n")
     executor["status"]["grid5"] = "diverged"
     run("run", "tiny", "--device", "cpu", "--seeds", "1")
     rows = json.loads(run("list", "trials", "--json")[1])["trials"]

@@ -17,6 +17,7 @@ from harness.cli.bench import bench
 from harness.cli.compare import claims, compare
 from harness.cli.data import data_app
 from harness.cli.export import export
+from harness.cli.init import init
 from harness.cli.last_catch import exit_code
 from harness.cli.list import list_, show
 from harness.cli.metrics import metrics_app
@@ -300,6 +301,7 @@ def report_(
 
 app.command("list")(list_)
 app.command()(show)
+app.command()(init)
 app.command()(bench)
 app.command()(compare)
 app.command()(claims)

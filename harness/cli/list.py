@@ -43,7 +43,14 @@ def list_(
     elif rows:
         terminal.table(rows)
     else:
-        terminal.say(f"no {what.value}" + (f" under {results}" if what is Listed.trials else ""))
+        terminal.say(f"no {what.value}" + (f" under {results}{_offered(results)}" if what is Listed.trials else ""))
+
+
+def _offered(results: Path) -> str:
+    """Where results of the reference lie that come with the product, for whom has none of their own."""
+    scales = sorted(path.parent.parent for path in (results / "reference").glob("*/*/plan.json"))
+    names = " or ".join(f"harness list trials --results {place}" for place in dict.fromkeys(scales))
+    return f". The reference has some: {names}" if names else ". Run a suite first: harness run SUITE"
 
 
 def show(

@@ -37,6 +37,8 @@ class CostGate:
         from harness.spec import Spec
 
         self.used = True
+        if not self.baselines.update:
+            self.baselines.get(self.request, self.baselines.key(self.request))  # fails before seconds of counting
         terms = LOSSES if loss is None else dict(loss)
         spec = Spec.model_validate(
             {"data": {"size": size}, "model": {"variant": name, **options}, "loss": terms, "optim": {"batch": batch}}
