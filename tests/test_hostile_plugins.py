@@ -31,7 +31,7 @@ REASONS = {
     "shape": ("failed", "size"),
     "nan": ("diverged", "not finite"),
     "exit": ("failed", "exit"),
-    "leave": ("failed", "without"),
+    "leave": ("failed", "exit status 0 and no record"),
     "interrupt": ("failed", "Interrupt"),
     "hang": ("timeout", "s"),
     "segfault": ("failed", "SIGSEGV"),
@@ -83,8 +83,8 @@ def test_a_part_that_breaks_in_training_is_a_row_with_its_reason_and_the_others_
 @pytest.mark.parametrize("how", ["raise", "exit"])
 def test_a_part_that_cannot_be_built_is_one_line_before_any_training(tmp_path: Path, how: str) -> None:
     (tmp_path / "s.yaml").write_text(
-        "suite: s\nquestion: q?\nbase: {model: {variant: unbuildable, how: %s}, loss: {l1: 1.0}}\nscales: {quick: {}}\n"
-        % how
+        "suite: s\nquestion: q?\nscales: {quick: {}}\n"
+        f"base: {{model: {{variant: unbuildable, how: {how}}}, loss: {{l1: 1.0}}}}\n"
     )
     done = harness(tmp_path, "run", "s.yaml", "--device", "cpu", "--plugin", str(PLUGIN))
     assert done.returncode == 2 and "this builder was meant to" in done.stderr, done.stderr
@@ -92,9 +92,7 @@ def test_a_part_that_cannot_be_built_is_one_line_before_any_training(tmp_path: P
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "text", ["raise RuntimeError('at import')", "raise SystemExit('at import')", "import nowhere_"]
-)
+@pytest.mark.parametrize("text", ["raise RuntimeError('at import')", "raise SystemExit('at import')", "import gone_"])
 def test_a_plugin_that_fails_at_import_is_named_in_one_line(
     tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
