@@ -79,7 +79,7 @@ def _said(table: Table) -> lead.Lead:
 
 def test_the_answer_says_the_verdict_the_best_the_cost_and_what_is_open(folder: Path) -> None:
     said = _said(load(folder))
-    assert said.found.startswith("Yes: the smallest grid transfers more identity than the largest. Best by swap")
+    assert said.found.startswith("The smallest grid transfers more identity than the largest. Best by swap")
     assert "0 is no swap, 1 the exact swap" in said.found and "; worst: grid7 (" in said.found
     assert said.cost == (
         "Cost: beside grid7, grid3 takes as many parameters, 16% less arithmetic and 9% less training time."

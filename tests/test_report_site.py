@@ -75,7 +75,7 @@ def test_the_index_tells_question_answer_picture_date_and_scale(site: Path) -> N
     text = (site / "index.html").read_text(encoding="utf-8")
     cards = text.split('<section class="card"')[1:]
     assert len(cards) == 3
-    assert "How does identity transfer change" in cards[0] and "Yes: the smallest grid transfers" in cards[0]
+    assert "How does identity transfer change" in cards[0] and "The smallest grid transfers" in cards[0]
     assert cards[0].count("<img") == 5 and "2025-01-01" in cards[0] and "quick" in cards[0]
     assert not re.search(r'(?:src|href)="(?:https?:)?//', text)
 
@@ -114,7 +114,7 @@ def test_the_findings_tell_question_answer_evidence_cost_and_command(folders: li
     assert text.count("\n## ") == 3
     first = text.split("\n## ")[1]
     for words in (
-        "**Yes: the smallest",
+        "**The smallest",
         "](pictures/finding-quick-bottleneck.webp)",
         "From left to right: source, target",
     ):

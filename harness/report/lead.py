@@ -42,16 +42,9 @@ def _verdict(verdicts: Sequence[Verdict]) -> str:
     if first is None:
         return ""
     if first.verdict == "supported":
-        return f"Yes: {_inside(first.says)}."
+        return f"{first.says.rstrip('.')}."
     word = "Not so" if first.verdict == "refuted" else "Not decided yet"
     return f"{word}: “{first.says.rstrip('.')}”."
-
-
-def _inside(says: str) -> str:
-    """A claim inside a sentence: without its full stop, and its capital where that is no abbreviation or name."""
-    text = says.rstrip(".")
-    first = text.split(" ", 1)[0]
-    return text[:1].lower() + text[1:] if first[1:].islower() or len(first) == 1 else text
 
 
 def _best(numbers: Numbers) -> str:
