@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import pytest
 from trouble_plans import QUICK, plan, until
 
 from harness import registry
 from harness.execute import run_plan
+from harness.execute.executor import Ended, Job
 from harness.execute.heartbeat import Heartbeat
 from harness.execute.patience import LOOK_S, Patience, sign_of_life
 from harness.ledger.records import Ledger, Record
@@ -207,3 +210,43 @@ def test_what_a_late_child_left_is_judged_by_its_record(root: Path, trouble: Non
     assert left_by(1, trial, failed) and not left_by(2, trial, failed)
     assert not left_by(1, trial, replace(done, score_digest="of other metrics"))
     assert not left_by(1, trial, None)
+
+
+class Queue:
+    """A place where a trial waits for its turn and then is lost."""
+
+    slots = 1
+
+    def prepare(self, trials: Sequence[Trial]) -> None:
+        pass
+
+    def start(self, job: Job) -> Queued:
+        return Queued(job)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Queued:
+    began = False
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.since = job, time.monotonic()
+
+    def ended(self) -> Ended | None:
+        return Ended("lost") if time.monotonic() - self.since > 1.5 else None
+
+    def stop(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+
+def test_a_trial_that_waits_for_its_turn_is_neither_late_nor_silent(root: Path, trouble: None) -> None:
+    todo = plan(root, "queued", "none")
+    (record,) = run_plan(todo, root=root, executor=Queue(), timeout_s=0.5, silence_s=0.5)
+    assert (record.status, record.reason) == ("failed", "lost")

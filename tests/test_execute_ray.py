@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ SETTINGS = {
 }  # fmt: skip
 
 
+def started(start: Callable[..., Any], **options: Any) -> Any:
+    """What `start` returns; on a busy machine a node of Ray's may be too late three times."""
+    for _ in range(3):
+        with contextlib.suppress(Exception):
+            return start(**options)
+    return start(**options)
+
+
 class TwoNodes:
     """A head that trains nothing and two nodes with a core each, every one with a scratch folder of its own."""
 
@@ -36,11 +45,13 @@ class TwoNodes:
         from ray.cluster_utils import Cluster
 
         self.folder = folder
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        self.cluster = started(
+            Cluster, initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+        )
         self.nodes = {name: self.add(name) for name in ("one", "two")}
 
     def add(self, name: str) -> Any:
-        return self.cluster.add_node(num_cpus=1, env_vars={"HARNESS_SCRATCH": str(self.folder / name)})
+        return started(self.cluster.add_node, num_cpus=1, env_vars={"HARNESS_SCRATCH": str(self.folder / name)})
 
     def works_on(self, trial: Trial) -> str | None:
         """The node with a checkpoint of a trial."""
@@ -98,7 +109,7 @@ def test_the_smoke_suite_comes_out_bit_for_bit_as_at_home(there: TwoNodes, tmp_p
 def test_a_trial_whose_node_died_goes_on_elsewhere_and_ends_with_the_same_weights(
     there: TwoNodes, tmp_path: Path
 ) -> None:
-    todo = plan(tmp_path, "lost", "slow", steps=1500)
+    todo = plan(tmp_path, "lost", "slow", steps=600)
     killed: list[str] = []
 
     def kill() -> None:
@@ -169,7 +180,7 @@ def test_an_interrupted_command_ends_with_130_and_goes_on_when_it_is_given_again
     there: TwoNodes, tmp_path: Path, alone: None
 ) -> None:
     (tmp_path / "far").mkdir()
-    (trial,) = todo = plan(tmp_path / "far", "halted", "slow", steps=1500)
+    (trial,) = todo = plan(tmp_path / "far", "halted", "slow", steps=600)
     file = tmp_path / "far" / "halted.yaml"
     cluster = ("--executor", "ray", "--address", there.cluster.address)
     process = command(tmp_path / "far", file, *cluster)

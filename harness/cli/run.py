@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -58,7 +60,7 @@ def run_trials(todo: list[Trial], folder: Path, root: Path, options: Mapping[str
 
     planned = [{"name": trial.name, "label": trial.label, "seed": trial.seed} for trial in todo]
     try:
-        with Progress(folder, planned):
+        with Progress(folder, planned), contextlib.redirect_stdout(sys.stderr):  # Ray prints of nodes that died
             return run_plan(todo, root=root, **options)
     except Interruption as stop:
         say(f"interrupted: {stop}")

@@ -64,6 +64,7 @@ class ClusterExecutor:
         self.running: set[str] = set()
         self.looked = self.counted = 0.0
         self.room = 1
+        self.desk: Any = None
 
     @property
     def slots(self) -> int:
@@ -89,8 +90,10 @@ class ClusterExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if hasattr(self, "desk"):
+        if self.desk is not None:
             self.ray.kill(self.desk)
+            self.desk = None
+            self.ledger.rebuild()  # once: hundreds of trials may end in a minute, and each time all records are read
 
     def prepare(self, trials: Sequence[Trial]) -> None:
         """See that some node can serve these trials, open the desk, and make own folders of faces ready to travel."""
@@ -106,7 +109,8 @@ class ClusterExecutor:
         strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         here = strategy(self.ray.get_runtime_context().get_node_id(), soft=False)
         actor = self.ray.remote(Desk).options(num_cpus=0, max_concurrency=8, scheduling_strategy=here)
-        self.desk = actor.remote(str(self.root / trials[0].suite / "trials"))
+        self.ledger = Ledger(self.root / trials[0].suite)
+        self.desk = actor.remote(str(self.ledger.folder / "trials"))
         self.remote = self.ray.remote(task)
 
     def _lacking(self) -> str:
@@ -221,7 +225,7 @@ class ClusterAttempt:
                 (folder / name).unlink()
             if changed := [n for n, sha in manifest_of(folder).items() ^ record.files.items()]:
                 return f"{sorted(set(changed))[0]} did not come back as it was"
-        Ledger(folder.parent.parent).write(record)
+        Ledger(folder.parent.parent).write(record, index=False)
         if record.status == "done":
             shutil.rmtree(folder / "checkpoint", ignore_errors=True)
         return ""

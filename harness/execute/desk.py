@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -137,6 +138,6 @@ class Desk:
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:
-        part = path.with_name(f".{path.name}.part")
+        part = path.with_name(f".{path.name}.{threading.get_ident()}.part")  # an actor works in several threads
         part.write_bytes(content)
         part.replace(path)

@@ -200,17 +200,19 @@ class Ledger:
     def _refuse(self, record: Record, name: str, why: str) -> None:
         self.damaged.append((record.name, f"{name} of {record.name} is damaged: {why}"))
 
-    def write(self, record: Record) -> Record:
+    def write(self, record: Record, *, index: bool = True) -> Record:
         """Write the record under its hash and bring the index up to date. Returns it with `sha256` and `folder` set.
 
-        A done one gets the manifest of its files: they must all be there before.
+        A done one gets the manifest of its files: they must all be there before. `index`: the index, for which all
+        records are read, is brought up to date now, and not by a later `rebuild`.
         """
         if record.status not in STATUSES:
             raise ValueError(f"unknown status {record.status!r}")
         folder = self.trial_folder(record.name)
         files = manifest_of(folder) if record.status == "done" else {}
         write_hashed_json(folder / "record.json", replace(record, files=files).to_dict())
-        self.rebuild()
+        if index:
+            self.rebuild()
         written = self.read(record.name)
         if written is None:
             raise EnvironmentProblem(f"{folder / 'record.json'}: was written and cannot be read back. Check the disk")
