@@ -51,14 +51,7 @@ def _best(numbers: Numbers) -> str:
     """Which variant is best, by how much, and whether any of them does what it is for."""
     metric = str(numbers.primary)
     facts = numbers.table.facts(metric)
-    scored = [v for v in numbers.table.variants if numbers.scored(v, metric)]
-    sign = facts.sign or 1
-    ranked = sorted(scored, key=lambda v: -sign * numbers.mean(v, metric).mean)
-    # Means over different replicates mislead: whoever is clearly better on the same people goes first.
-    for variant in list(ranked[1:]):
-        if _behind(numbers, ranked[0], variant, metric):
-            ranked.remove(variant)
-            ranked.insert(0, variant)
+    ranked = ranking(numbers, metric)
     best, worst = ranked[0], ranked[-1]
     means = {v.label: facts.write(numbers.mean(v, metric).mean) for v in (best, worst)}
     if metric == "swap_score" and numbers.mean(best, metric).mean < 0:
@@ -80,6 +73,21 @@ def _best(numbers: Numbers) -> str:
         f"Best by {facts.words}: {best.label} ({means[best.label]}{note}){with_}; "
         f"worst: {worst.label} ({means[worst.label]})."
     )
+
+
+def ranking(numbers: Numbers, metric: str) -> list[Variant]:
+    """The scored variants from best to worst by their means; whoever is clearly better on the same people goes first.
+
+    Means alone mislead where the variants have different replicates.
+    """
+    sign = numbers.table.facts(metric).sign or 1
+    scored = [v for v in numbers.table.variants if numbers.scored(v, metric)]
+    ranked = sorted(scored, key=lambda v: -sign * numbers.mean(v, metric).mean)
+    for variant in list(ranked[1:]):
+        if _behind(numbers, ranked[0], variant, metric):
+            ranked.remove(variant)
+            ranked.insert(0, variant)
+    return ranked
 
 
 def _behind(numbers: Numbers, variant: Variant, best: Variant, metric: str) -> bool:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from harness.ledger.table import Key, Outcome
 from harness.report.clearest import Pair
+from harness.report.lead import ranking
 from harness.report.numbers import Numbers
 
 NAME = "sweep.webp"
@@ -38,9 +39,7 @@ def turning(numbers: Numbers, chosen: Pair | None) -> Turning | None:
     if chosen is None:
         return None
     base = numbers.table.baseline or chosen.other
-    sign = numbers.table.facts(str(numbers.primary)).sign or 1
-    scored = [v for v in numbers.table.variants if numbers.scored(v, str(numbers.primary))]
-    best = max(scored, key=lambda v: sign * numbers.mean(v, str(numbers.primary)).mean)
+    best = ranking(numbers, str(numbers.primary))[0]
     one, other = (chosen.one, chosen.other) if best.label == base.label else (best, base)
     for key in sorted(set(one.done) & set(other.done)):
         ours, theirs = _rows(one.done[key]), _rows(other.done[key])
