@@ -26,7 +26,7 @@ def compiler_at_hand() -> bool:
     return compiler is not None and importlib.util.find_spec("triton") is not None
 
 
-class Lpips:
+class LpipsLoss:
     """LPIPS of reconstruction to target, mean over pictures; needs the weights of the trunk `net`: `harness weights`.
 
     The trunk is frozen. On CUDA it runs in bfloat16, and compiled as one graph where a compiler is at hand; elsewhere
@@ -68,7 +68,7 @@ class Perceptual:
         levels: int = 3,
     ):
         chosen = self.resolve({"kind": kind, "net": net})["kind"]
-        self.term: Callable[[Step], Tensor] = Lpips(net) if chosen == "lpips" else Gradient(levels)
+        self.term: Callable[[Step], Tensor] = LpipsLoss(net) if chosen == "lpips" else Gradient(levels)
 
     @classmethod
     def resolve(cls, options: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +81,10 @@ class Perceptual:
     def preflight(cls, options: dict[str, Any]) -> None:
         """MissingWeights or BadWeights when the term could not be built."""
         if cls.resolve(options)["kind"] == "lpips":
-            Lpips.preflight(options)
+            LpipsLoss.preflight(options)
 
     def __call__(self, step: Step) -> Tensor:
         return self.term(step)
 
 
-LOSSES: dict[str, type] = {"lpips": Lpips, "perceptual": Perceptual}
+LOSSES: dict[str, type] = {"lpips": LpipsLoss, "perceptual": Perceptual}

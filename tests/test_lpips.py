@@ -15,7 +15,7 @@ from torch import nn
 from models import lpips, pretrained
 from models.losses import Step
 from models.lpips import LPIPS, unit
-from models.perceptual import Lpips, Perceptual
+from models.perceptual import LpipsLoss, Perceptual
 from models.pretrained import BadWeights, MissingWeights
 
 NETS: Any = tuple(lpips.TAPS)
@@ -127,7 +127,7 @@ def test_a_missing_trunk_is_told_with_file_place_and_what_to_do(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(MissingWeights, match=r"vgg16-397923af\.pth.*397923af.*harness weights add") as told:
-        Lpips()
+        LpipsLoss()
     assert told.value.file == "vgg16-397923af.pth" and told.value.where == tmp_path / "hub" / "checkpoints"
 
 
@@ -186,7 +186,7 @@ def test_the_perceptual_term_is_the_one_it_resolved_to(tmp_path: Path, monkeypat
     weight_files.install(tmp_path, "squeeze", monkeypatch)
     assert Perceptual.resolve(options) == {**options, "kind": "lpips"}
     assert Perceptual.resolve({**options, "kind": "gradient"})["kind"] == "gradient"
-    assert isinstance(Perceptual(net="squeeze").term, Lpips)
+    assert isinstance(Perceptual(net="squeeze").term, LpipsLoss)
 
 
 def test_torch_home_is_found_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +206,6 @@ def test_the_term_of_a_step_is_the_mean_over_both_people_and_their_pictures(inst
     value = Perceptual(kind="lpips", net="squeeze")(step)
     distance = LPIPS("squeeze")
     expected = torch.cat([distance(rec[person], target[person]) for person in rec]).mean()
-    assert torch.allclose(value, expected) and torch.allclose(value, Lpips("squeeze")(step))
+    assert torch.allclose(value, expected) and torch.allclose(value, LpipsLoss("squeeze")(step))
     value.backward()
     assert all(image.grad is not None and image.grad.abs().max() > 0 for image in rec.values())
