@@ -36,7 +36,7 @@ class LoopArm:
         self.seconds_to_first = 0.0
         self.trained: Trained | None = None
         self._allowed = self._done = 0
-        self._closing = False
+        self._closing = self._ended = False
         self._error: BaseException | None = None
         self._turn = threading.Condition()
         self._thread = threading.Thread(target=self._train, name="bench-loop", daemon=True)
@@ -68,7 +68,7 @@ class LoopArm:
 
     def _wait(self) -> None:
         with self._turn:
-            self._turn.wait_for(lambda: self._done >= self._allowed or self._error or not self._thread.is_alive())
+            self._turn.wait_for(lambda: self._done >= self._allowed or self._ended)
         if self._error is not None:
             raise self._error
         if self._done < self._allowed:
@@ -99,5 +99,6 @@ class LoopArm:
         except BaseException as error:  # handed to whoever waits for the steps
             self._error = error
         finally:
-            with self._turn:
+            with self._turn:  # a waiter that is woken may find this thread alive still
+                self._ended = True
                 self._turn.notify_all()
