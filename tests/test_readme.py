@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ def test_the_variant_of_the_readme_swaps(tmp_path: Path, monkeypatch: pytest.Mon
     registry.load_plugin(file)
     model = registry.get("variant", "wide").object(32, channels=8).eval()
     assert model.swap(torch.rand(2, 3, 32, 32), "dst").shape == (2, 3, 32, 32)
+
+
+def test_the_answer_of_the_readme_is_that_of_the_reference_run() -> None:
+    page = runpy.run_path(str(HOME / "docs" / "readme_answer.py"))
+    assert page["filled"](README, page["answer"]()) == README
 
 
 def test_every_file_the_readme_points_to_is_there() -> None:

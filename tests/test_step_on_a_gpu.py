@@ -15,11 +15,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.bench import perceptual
 from harness.bench.counts import count_step
-from harness.bench.perceptual import MeasuredLpips
+from harness.bench.perceptual import MeasuredLpips, RandomLpips
 from harness.bench.step import StepArm
 from harness.data import batches
 from harness.data.batches import BatchSource
-from models.lpips import LPIPS
 
 
 def pictures(seed: int, size: int = 32) -> torch.Tensor:
@@ -29,7 +28,7 @@ def pictures(seed: int, size: int = 32) -> torch.Tensor:
 def agree(backend: Any, net: Any, bf16: bool = False) -> None:
     torch._dynamo.reset()
     counters.clear()
-    eager = LPIPS(net, bf16, random=True)
+    eager = RandomLpips(net, bf16)
     term = MeasuredLpips(net, backend=backend, random=True)
     term.distance.load_state_dict(eager.state_dict())
     term.distance.bf16 = bf16
