@@ -6,8 +6,8 @@ import re
 
 from harness.report import clearest, lead, outlook, tables, verdicts
 from harness.report.answer import answer, by_cells, fit_transition
+from harness.report.legend import SIGNS, is_synthetic, method, scale
 from harness.report.numbers import Numbers
-from harness.report.page import SIGNS, is_synthetic, method, scale
 from harness.report.validity import validity
 
 

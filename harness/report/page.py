@@ -27,28 +27,13 @@ from harness.report import (
     verdicts,
 )
 from harness.report.answer import answer, by_cells
+from harness.report.legend import SIGNS, is_synthetic, method, scale
 from harness.report.numbers import Numbers
 from harness.report.validity import validity
 
 HERE = Path(__file__).parent
-SIGNS = {"good": ("✓", "in order"), "note": ("○", "to note"), "bad": ("✕", "not in order")}
-SCALES = {
-    "quick": "a real result on a smaller model",
-    "standard": "one GPU, minutes a trial",
-    "large": "the source's sizes",
-    "paper": "the sizes of the source material",
-}
 MOST_CLAIMS = 12  # of the first screen; the others fold
 LARGEST = 256  # pixels of a tile of the first picture
-METHOD = (
-    "Intervals are 95 %: Student's t over pairs of people. Δ is the paired difference to the baseline on the same "
-    "pairs; ▲ better, ▼ worse and ≈ unclear tell whether its interval leaves zero out. "
-    "Intervals are not corrected for looking at several metrics."
-)
-BEATEN = (
-    " ◁ marks a figure that a known failure beats: a copy of the driver keeps every expression, a mean face transfers "
-    "identity without one. Dominated: the variant named is at least as good on each of the first columns, by the means."
-)
 
 
 @dataclass(frozen=True)
@@ -88,17 +73,6 @@ def policy(css: str, js: str) -> str:
         f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def method(numbers: Numbers) -> str:
-    """How the decision table is to be read."""
-    return METHOD + (BEATEN if numbers.table.truth else "")
-
-
-def scale(plan: Any) -> dict[str, str]:
-    """Name of the scale, what it stands for, and why it was taken."""
-    name = str(plan.get("scale") or "unknown scale")
-    return {"name": name, "text": SCALES.get(name, ""), "reason": str(plan.get("scale_reason") or "")}
 
 
 def _context(numbers: Numbers) -> dict[str, Any]:
@@ -184,8 +158,3 @@ def _plot(numbers: Numbers) -> sections.Plot | None:
         return None
     svg = Markup(figures.over_variants(numbers, numbers.primary, first=True))
     return sections.Plot(svg, "Dots: pairs of people. Bar: mean and 95 % interval.")
-
-
-def is_synthetic(numbers: Numbers) -> bool:
-    """Whether any finished trial was trained on drawn faces."""
-    return any(trial.part("data").get("synthetic") for trial in numbers.table.done)
