@@ -34,8 +34,8 @@ def number(value: float, decimals: int = 3) -> str:
 
 
 def interval(part: pd.Series) -> str:
-    """`−0.125 [−0.181, −0.069]`."""
-    return f"{number(part['effect'])} [{number(part['low'])}, {number(part['high'])}]"
+    """`−0.125 [−0.181, −0.069]`, with its unit."""
+    return f"{number(part['effect'])} [{number(part['low'])}, {number(part['high'])}] {part['unit']}".rstrip()
 
 
 def rows(head: list[str], body: list[list[str]]) -> list[str]:

@@ -169,7 +169,8 @@ def _step(table: Table, relation: Relation, text: str, rng: np.random.Generator)
     supports = odds if is_step and inside and not wrong_way else 1.0
     refutes = min(odds if wrong_way or outside else 1.0, fit.p_step if not is_step else 1.0)
     return Evidence(
-        text, metric, axis(relation["in"], table.facts), fit.midpoint, n, rows.over, supports, refutes,
+        text, metric, f"{axis(relation['in'], table.facts)}, where a step would lie", fit.midpoint, n, rows.over,
+        supports, refutes,
         lambda confidence: (low, high), own_scale=True, notes=rows.notes,
         test=f"midpoint at {fit.midpoint:.3g} of {axis(relation['in'], table.facts)}: {fit.verdict} ({fit.reason})",
     )  # fmt: skip
@@ -201,8 +202,8 @@ def _correlation(table: Table, relation: Relation, text: str, rng: np.random.Gen
 
     each = f"r over {x.values.shape[1]} variants in each replicate, mean of Fisher's z"
     return Evidence(
-        text, metric, "r", math.tanh(z.mean), z.n, x.over, supports, refutes, bounds, own_scale=True,
-        notes=(each, *x.notes),
+        text, metric, f"as r with {table.facts(other).words}", math.tanh(z.mean), z.n, x.over, supports, refutes,
+        bounds, own_scale=True, notes=(each, *x.notes),
     )  # fmt: skip
 
 

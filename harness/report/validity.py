@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,12 @@ def validity(numbers: Numbers) -> list[Check]:
     statuses = Counter(trial.status for trial in table.trials)
     planned, done = len(table.trials), statuses["done"]
     checks = [Check("Trials done", f"{done} of {planned}", "good" if done == planned else "bad")]
+    if table.plan.get("rehearsal"):
+        checks.insert(
+            0, Check("A rehearsal", "a few steps", "bad", "no number and no picture here answers the question")
+        )
+    if any(_stands_in(trial.part("spec").get("loss") or {}) for trial in table.done):
+        checks.append(Check("Perceptual loss", "multi-scale gradient", "bad", "not LPIPS, whose weights were absent"))
     checks.append(_replicates(table))
     lost = [f"{n} {status}" for status, n in sorted(statuses.items()) if status != "done"]
     bad = any(status not in ("done", "missing") for status in statuses)
@@ -63,6 +70,12 @@ def validity(numbers: Numbers) -> list[Check]:
         text = "of older code, data or options; not counted here"
         checks.append(Check("Other records in the folder", str(table.unplanned), "note", text))
     return checks
+
+
+def _stands_in(loss: Mapping[str, Any]) -> bool:
+    """Whether the term `perceptual` was weighed and took the gradient in place of LPIPS."""
+    term = loss.get("perceptual") or {}
+    return bool(term.get("weight")) and term.get("kind") == "gradient"
 
 
 def _replicates(table: Table) -> Check:

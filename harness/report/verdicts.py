@@ -83,14 +83,14 @@ def deciding(verdict: Verdict) -> Part | None:
 
 
 def effect(part: Part, facts: Facts) -> str:
-    """`identity transfer −0.12 [−0.20, −0.04]`."""
+    """`identity transfer −0.12 [−0.20, −0.04]`; what is no value of the metric, as a correlation, has its unit."""
     known = math.isfinite(part.low) and math.isfinite(part.high)
 
     def write(value: float) -> str:
         return number(value) if part.own_scale else facts.write(value)
 
     bounds = f"[{write(part.low)}, {write(part.high)}]" if known else ""
-    return " ".join(filter(None, (facts.words, write(part.effect), bounds)))
+    return " ".join(filter(None, (facts.words, write(part.effect), bounds, part.unit if part.own_scale else "")))
 
 
 def tally(lines: list[Line]) -> str:

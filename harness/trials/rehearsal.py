@@ -58,22 +58,17 @@ def rehearsed(spec: Spec, kept: Collection[str] = ()) -> Spec:
         "data": {"frames": min(FRAMES, spec.data.frames), "eval_frames": min(SCORED, spec.data.eval_frames)},
         "score": {"previews": 0},
     }
-    loss = {name: _at_hand(name, term) for name, term in spec.loss.items()}
-    values: dict[str, Any] = {"loss": loss}
+    changed: dict[str, Any] = {"loss": {name: _at_hand(name, term) for name, term in spec.loss.items()}}
     for section, keys in wanted.items():
         mine = {key: value for key, value in keys.items() if f"{section}.{key}" not in kept}
-        values[section] = getattr(spec, section).model_copy(update=mine)
-    return Spec.model_validate({**spec.model_dump(), **{k: _plain(v) for k, v in values.items()}})
+        changed[section] = getattr(spec, section).model_copy(update=mine)
+    return spec.model_copy(update=changed)
 
 
 def _at_hand(name: str, term: LossTerm) -> LossTerm:
     if name != "lpips" or pretrained.present(term.options["net"]):
         return term
     return LossTerm(weight=term.weight, **{**term.options, "random": True})
-
-
-def _plain(value: Any) -> Any:
-    return {k: v.model_dump() for k, v in value.items()} if isinstance(value, dict) else value.model_dump()
 
 
 @dataclass(frozen=True)
