@@ -11,19 +11,7 @@ Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 @contextlib.contextmanager
 def bar() -> Iterator[Progress]:
-    """Within the block, call what is given with (what is being done, done, total). Ctrl-C is an interruption."""
-    try:
-        with _drawn() as progress:
-            yield progress
-    except KeyboardInterrupt:
-        from harness.terminal import say
-
-        say("harness: interrupted; the same command continues where it was")
-        raise
-
-
-@contextlib.contextmanager
-def _drawn() -> Iterator[Progress]:
+    """Within the block, call what is given with (what is being done, done, total)."""
     if not sys.stderr.isatty():
         from harness.terminal import Counter
 

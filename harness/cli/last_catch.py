@@ -6,10 +6,12 @@ What nobody expected leaves its details in a file under the user's cache folder,
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.cli.signals import Stopped
 from harness.errors import EnvironmentProblem, HarnessError
 from harness.files import cache_folder
 
@@ -23,8 +25,10 @@ def exit_code(program: Callable[[], object]) -> int:
         program()
     except HarnessError as error:
         return _told(str(error), error.code)
+    except Stopped as stop:
+        return _told(str(stop), 128 + stop.signum)
     except KeyboardInterrupt:
-        return _told("interrupted; the same command continues where it was", 130)
+        return _told(str(Stopped(signal.SIGINT)), 130)
     except BrokenPipeError:  # the reader of a pipe has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1

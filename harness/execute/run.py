@@ -22,7 +22,7 @@ from harness.ledger.records import Ledger, Record
 from harness.lock import Busy, claim_trial, held
 from harness.trials.trial import Trial
 
-GRACE_S = 8.0  # from the request to stop until a child is killed
+GRACE_S = 4.0  # from the request to stop until a child is killed
 LOOK_AT_OTHERS_S = 2.0  # how often the records of waiting trials are read: another runner may have finished one
 MOST_BUSY = 5  # a trial that is busy this often, and that nobody holds, tells a lie
 
