@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.claims.looks import LOOKS, looks_up_to, nominal, overall, spent
+from harness.claims.looks import nominal, overall, spent
+from harness.claims.schedule import LOOKS, looks_up_to
 
 
 def test_boundaries_of_students_t_are_the_published_ones() -> None:

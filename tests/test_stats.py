@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from harness.claims import stats
 from harness.claims.transition import STEP, transition_fit
@@ -195,3 +196,9 @@ def test_the_p_of_lying_outside_is_two_sided_for_no_margin_and_one_sided_for_a_w
     far = stats.estimate([10.2, 10.5, 10.4])
     assert far.outside(9.0) == pytest.approx(far.above(9.0), rel=0.01)
     assert found.inside(0.9) == pytest.approx(found.below(0.9))
+
+
+def test_interval_of_a_rate_is_wilsons() -> None:
+    for successes, n, confidence in ((0, 5, 0.95), (5, 5, 0.9), (3, 17, 0.999), (128, 200, 0.95)):
+        found = scipy.stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+        assert stats.wilson(successes, n, confidence) == pytest.approx((found.low, found.high))

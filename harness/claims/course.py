@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.claims.evidence import Evidence, unmet
 from harness.claims.relations import gather
+from harness.claims.words import labels_of
 from harness.ledger.table import Table
 
 
@@ -42,19 +43,6 @@ def looks_of(table: Table) -> tuple[int, ...]:
     """The plan's looks in pairs; one look at all planned replicates where it has none."""
     found = (table.plan.get("until") or {}).get("looks")
     return tuple(int(n) for n in found) if found else (len(table.seeds),)
-
-
-def labels_of(claim: Mapping[str, Any]) -> list[str]:
-    """The variants that a claim needs, each once; empty where it needs all of them."""
-    found: list[str] = []
-    for part in claim["parts"]:
-        named = [part[key] for key in ("a", "than", "to", "of") if key in part]
-        named = named or list(part.get("over") or [])
-        if not named:
-            return []
-        found += named
-    found += [condition["of"] for condition in claim.get("only_if") or []]
-    return list(dict.fromkeys(found))
 
 
 def course_of(table: Table, claim: Mapping[str, Any], looks: Sequence[int]) -> list[Stage]:

@@ -19,16 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, special
 
+from harness.memo import remembered
+
 Array = NDArray[np.float64]
-LOOKS = (4, 6, 8, 10)  # pairs; beyond ten the steps grow
-LATER = (14, 20, 30)
 POINTS, NODES = 1201, 128  # of the grid over u, and of the quadrature over phi
 ALPHAS = np.geomspace(1e-7, 0.5, 90)
-
-
-def looks_up_to(most: int) -> tuple[int, ...]:
-    """The numbers of pairs at which claims are looked at when ``most`` may be used; the last look is ``most``."""
-    return (*(n for n in (*LOOKS, *LATER, *range(45, most, 15)) if n < most), most)
 
 
 def spent(alpha: Array, share: float) -> Array:
@@ -57,6 +52,10 @@ def overall(looks: Sequence[int], look: int, p: float) -> float:
 @functools.lru_cache(maxsize=16)
 def _levels(looks: tuple[int, ...]) -> Array:
     """Level of each look for each overall level: (looks, alphas)."""
+    return np.array(remembered("levels of looks", looks, lambda: _computed(looks).tolist()))
+
+
+def _computed(looks: tuple[int, ...]) -> Array:
     angle = np.linspace(-math.pi / 2, math.pi / 2, POINTS)  # u = sin(angle)
     n, done = looks[0], np.zeros_like(ALPHAS)
     with np.errstate(divide="ignore"):

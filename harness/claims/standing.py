@@ -9,9 +9,10 @@ from typing import Any
 
 from scipy import special
 
-from harness.claims.course import labels_of, looks_of, rests_on_steps
+from harness.claims.course import looks_of, rests_on_steps
 from harness.claims.looks import nominal
 from harness.claims.verdict import ALPHA, REFUTED, SUPPORTED, UNDECIDED, Part, Verdict, judge, primary_of
+from harness.claims.words import labels_of
 from harness.ledger.table import Table
 
 OPEN, CLOSED = "open", "closed"

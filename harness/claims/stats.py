@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -199,10 +200,10 @@ def holm(p: Sequence[float], alpha: float = 0.05) -> tuple[list[float], list[flo
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a success rate (Wilson 1927), inside [0, 1] and sensible at 0 and at n successes."""
-    from scipy import stats
-
-    found = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return float(found.low), float(found.high)
+    z2, rate = NormalDist().inv_cdf(0.5 + confidence / 2) ** 2, successes / n
+    middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def probability_of_improvement(

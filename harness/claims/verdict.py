@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.claims import stats
-from harness.claims.course import Stage, course_of, labels_of, looks_of
+from harness.claims.course import Stage, course_of, looks_of
 from harness.claims.evidence import Evidence
 from harness.claims.looks import nominal, overall
 from harness.claims.stats import Interval
+from harness.claims.words import labels_of
 from harness.ledger.facts import Facts
 from harness.ledger.table import Table
 from harness.terminal import count

@@ -1,4 +1,4 @@
-"""Claims in words: what a resolved relation asks for, and how an axis is called in a sentence."""
+"""Claims in words: what a resolved relation asks for, of which variants, and how an axis is called in a sentence."""
 
 from __future__ import annotations
 
@@ -54,3 +54,16 @@ _CORRELATED = {  # what is said, and the sign of the bound
 def axis(name: str, look: Look) -> str:
     """How an axis is called in a sentence."""
     return "latent cells" if name in ("cells", "latent_cells") else look(name).words if "." not in name else name
+
+
+def labels_of(claim: Mapping[str, Any]) -> list[str]:
+    """The variants that a claim needs, each once; empty where it needs all of them."""
+    found: list[str] = []
+    for part in claim["parts"]:
+        named = [part[key] for key in ("a", "than", "to", "of") if key in part]
+        named = named or list(part.get("over") or [])
+        if not named:
+            return []
+        found += named
+    found += [condition["of"] for condition in claim.get("only_if") or []]
+    return list(dict.fromkeys(found))

@@ -27,7 +27,7 @@ def show_plan(
     decision: dict[str, Any] | None = None
     probable: float | None = None
     if looks:
-        names = forecast(suite, [row.trial for row in rows], looks, folder)
+        names = forecast(suite, [row.trial for row in rows], looks, decidable)
         probable = _sum(row.seconds for row in rows if row.trial.name in names and row.state != "done")
         probable = None if probable is None else probable / at_once
         decision = {"looks": list(looks), "trials": len(names), "seconds": probable, "at_once": at_once}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -49,7 +48,7 @@ def looks_for(suite: Suite, asked: bool, fixed: str, budget: str | None, most: i
         raise UsageError(f"{fixed} and --until-decided contradict each other: a fixed number of trials, or rounds")
     if not suite.claims:
         raise UsageError(f"--until-decided: the suite {suite.name!r} has no claims, so nothing is to be decided")
-    from harness.claims.looks import LOOKS, looks_up_to
+    from harness.claims.schedule import LOOKS, looks_up_to
 
     return looks_up_to(most) if most is not None else suite.looks or LOOKS
 
@@ -97,19 +96,15 @@ def run_until_decided(
     return list(found.values()), list(records.values())
 
 
-def forecast(suite: Suite, trials: Sequence[Trial], looks: Sequence[int], folder: Path) -> set[str]:
-    """Names of the trials that a decision will probably take.
-
-    Effects seen in an earlier run of the suite count; without one, each effect is taken to be two standard deviations
-    between pairs.
-    """
-    from harness.claims.course import labels_of
-    from harness.claims.prospects import earlier, prospects
+def forecast(
+    suite: Suite, trials: Sequence[Trial], looks: Sequence[int], prospects: Sequence[Mapping[str, Any]]
+) -> set[str]:
+    """Names of the trials that a decision will probably take, by the `prospects` of the parts of its claims."""
+    from harness.claims.words import labels_of
 
     needed = {trial.label: looks[0] for trial in trials}
-    rows = prospects(suite.claims, looks, earlier(folder))
     for claim in suite.claims:
-        pairs = max(row.pairs for row in rows if row.id == claim["id"])
+        pairs = max(row["pairs"] for row in prospects if row["claim"] == claim["id"])
         needed |= {label: max(needed[label], pairs) for label in labels_of(claim) or needed}
     seeds = list(dict.fromkeys(trial.seed for trial in trials))
     return {trial.name for trial in trials if seeds.index(trial.seed) < needed[trial.label]}

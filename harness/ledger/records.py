@@ -20,7 +20,6 @@ from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.files import Damaged, read_json, verified, write_atomic, write_hashed_json, write_json
 from harness.ledger.manifest import HISTORY, NEEDED, VALUES, check_content, known_files, manifest_of
 from harness.ledger.planned import Planned
-from harness.ledger.renamed import name_now, renamed
 from harness.lock import Busy, claim_trial, guarded
 
 __all__ = ["Busy", "Ledger", "Record", "claim_trial", "inside", "ledgers", "write_atomic", "write_json"]
@@ -107,7 +106,7 @@ class Ledger:
         path = self.folder / "plan.json"
         try:
             plan = read_json(path)
-            return renamed(plan if plan.get("schema_version") == 1 and "sha256" not in plan else verified(plan))
+            return plan if plan.get("schema_version") == 1 and "sha256" not in plan else verified(plan)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, Damaged) as error:
@@ -133,7 +132,7 @@ class Ledger:
                 raise ValueError("it has another schema version")
             if values["name"] != name or values["status"] not in STATUSES:
                 raise ValueError("it is another trial's, or has an unknown status")
-            return Record(**renamed(values), sha256=whole["sha256"], folder=path.parent)
+            return Record(**values, sha256=whole["sha256"], folder=path.parent)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
@@ -155,9 +154,7 @@ class Ledger:
         content = self._content(record, VALUES)
         try:
             values = json.loads(gzip.decompress(content)) if content else {}
-            return {
-                name_now(name): [float("nan") if v is None else float(v) for v in row] for name, row in values.items()
-            }
+            return {name: [float("nan") if v is None else float(v) for v in row] for name, row in values.items()}
         except (ValueError, AttributeError, TypeError) as error:
             self._refuse(record, VALUES, f"it cannot be read: {error}")
             return {}

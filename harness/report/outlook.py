@@ -59,8 +59,8 @@ def outlooks(table: Table, verdicts: Sequence[Verdict]) -> dict[str, Outlook]:
 
 
 def _outlook(table: Table, verdict: Verdict, claim: Mapping[str, Any], level: float, least: int) -> Outlook:
-    from harness.claims.course import labels_of
     from harness.claims.verdict import UNDECIDED
+    from harness.claims.words import labels_of
 
     labels = labels_of(claim) or [variant.label for variant in table.variants]
     have = min((len(v.done) for v in table.variants if v.label in labels), default=0)
@@ -84,7 +84,8 @@ def _enough(parts: Sequence[Part], level: float, looks: bool, least: int) -> int
     """The first number of pairs, ``least`` or more, at which today's effects and spreads decide all parts; 0: none."""
     from scipy import stats
 
-    from harness.claims.looks import looks_up_to, nominal
+    from harness.claims.looks import nominal
+    from harness.claims.schedule import looks_up_to
 
     known = [part for part in parts if math.isfinite(part.margin) and math.isfinite(part.low) and part.n > 1]
     for n in ENOUGH:
