@@ -199,7 +199,9 @@ def holm(p: Sequence[float], alpha: float = 0.05) -> tuple[list[float], list[flo
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a success rate (Wilson 1927), inside [0, 1] and sensible at 0 and at n successes."""
+    """Interval of a success rate (Wilson 1927), inside [0, 1], sensible at 0 and at n. ValueError beyond n."""
+    if successes > n:
+        raise ValueError(f"{successes} successes are greater than n = {n}")
     z2, rate = NormalDist().inv_cdf(0.5 + confidence / 2) ** 2, successes / n
     middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n))) / (1 + z2 / n)
