@@ -201,8 +201,17 @@ def _attribution(case: Case) -> Iterator[tuple[str, np.ndarray]]:
         return
     responses = [constant_latent_response(case.modules[p], case.mu[p][:8]) for p in PEOPLE]
     yield "checkerboard_constant_latent", np.array([100 * response.rms for response in responses])
+    for level in range(1, LEVELS + 1):
+        values = np.array([100 * response.levels[level - 1] for response in responses])
+        if np.isnan(values).any():
+            case.note(_of_level(level), f"the decoders paint pictures that no {2**level} px divide")
+        yield _of_level(level), values
     spreads = [max(gain_spread(case.modules[person]).values(), default=0.0) for person in PEOPLE]
     yield "checkerboard_gain_spread", np.array(spreads)
+
+
+def _of_level(level: int) -> str:
+    return f"checkerboard_constant_latent_{level}"
 
 
 EVALUATORS = {
@@ -218,6 +227,19 @@ EVALUATORS = {
                 title="Checkerboard from a constant latent",
                 decimals=3,
                 bounds=(0.0, None),
+            ),
+            *(
+                MetricInfo(
+                    _of_level(level),
+                    "lower",
+                    "%",
+                    0.0,
+                    f"the part of that which repeats every {2**level} px; coarser ones leave harmonics in finer ones",
+                    title=f"Checkerboard {2**level} px from a constant latent",
+                    decimals=3,
+                    bounds=(0.0, None),
+                )
+                for level in range(1, LEVELS + 1)
             ),
             MetricInfo(
                 "checkerboard_gain_spread",

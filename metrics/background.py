@@ -47,12 +47,13 @@ def expected_power(power: np.ndarray, levels: int) -> np.ndarray:
     """
     height, width = power.shape
     flat = power.ravel() + ROUNDING / power.size
-    expected = np.zeros_like(flat)
+    expected, highest = np.zeros_like(flat), np.log(flat.max())  # a steep curve runs away at the lowest frequencies
     for bins, terms, known, known_terms in _parts(height, width, readable_levels(height, width, levels)):
         weights = _robust_fit(known_terms, np.log(flat[known]))
+        curve = np.minimum(terms @ weights, highest)
         ratio = np.sort(flat[known] / np.exp(known_terms @ weights))
         cut = int(TRIM * len(ratio))
-        expected[bins] = np.exp(terms @ weights) * ratio[cut : len(ratio) - cut].mean()
+        expected[bins] = np.exp(curve) * ratio[cut : len(ratio) - cut].mean()
     expected[0] = flat[0]
     # No curve falls below what was added to all.
     return np.maximum(expected.reshape(height, width) - ROUNDING / power.size, 0)

@@ -1,7 +1,8 @@
 """Energy that upsampling leaves on the lattice frequencies (a, b) / 2^j: checkerboards, and their harmonics.
 
 A level-j checkerboard repeats every 2^j pixels and has a or b odd. Its energy is read as the power in small discs
-around those frequencies against the power that the free frequencies let one expect there (`metrics.background`).
+around those frequencies over the power that the free frequencies let one expect there (`metrics.background`), each bin
+weighing the same: pictures are loud where checkerboards are not, so that a plain sum of powers would read the pictures.
 Odena, Dumoulin, Olah 2016 describe the cause.
 Never average spectra over rings for this: that hides a 1 % checkerboard (0.04 in ln units).
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import gammaincinv
 from torch import Tensor
 
 from metrics.background import ROUNDING, expected_power
@@ -22,13 +25,15 @@ from metrics.info import MetricInfo
 from metrics.lattice import (
     LEVELS,
     SMALLEST_SPACING,
+    Spectra,
     blur,
+    free_bins,
     inject_checkerboard,
     lattice_points,
     offsets,
     peak_radius,
-    power_spectra,
     readable_levels,
+    spectra,
 )
 from metrics.spectrum import spectrum_picture
 
@@ -36,30 +41,36 @@ __all__ = ["EVALUATORS", "LatticeEnergy", "inject_checkerboard", "lattice_energy
 
 NOTHING = 1e-14  # power of 1e-5 % of the range: what is left of 0 after the arithmetic
 FLAG_DB = 3.0  # a checkerboard is flagged this far above its surroundings, and above what the data themselves show
+CHANCE = 1e-3  # probability that noise without a checkerboard is flagged at a level, however few the pictures
+COARSE = 1 / 8  # cycles per pixel under which aligned faces resemble each other anyway
 
 
 @dataclass(frozen=True)
 class LatticeEnergy:
     """What `lattice_energy` found; index j - 1 is level j. Unreadable levels are NaN, with the reason in `reasons`.
 
-    rms (levels,): sign * sqrt(|peak - background|), fraction of the range. db (levels,): 10 log10 of the power over
-    the background, each bin weighing the same, so that a faint checkerboard shows where the picture's own power is low.
-    peak, background (levels,): powers in squared fractions of the range. per_pattern, per_wave (levels,): what a
-    checkerboard that is even over its level's frequencies, and a single wave where the background is highest, add to
-    the ratio behind db, for each unit of power.
+    db (levels,): 10 log10 of the power over the background, each bin weighing the same. rms (levels,): signed strength
+    of the checkerboard, even over its level's frequencies, that makes this db; fraction of the range. per_pattern,
+    per_wave (levels,): what such a checkerboard, and a single wave where the background is highest, add to the ratio
+    behind db, for each unit of power. pictures: how many different ones there are; the same one N times counts as one.
     """
 
     rms: np.ndarray
     db: np.ndarray
-    peak: np.ndarray
-    background: np.ndarray
     per_pattern: np.ndarray
     per_wave: np.ndarray
+    pictures: float
     reasons: dict[int, str] = field(default_factory=dict)
 
     def threshold(self, floor: LatticeEnergy) -> np.ndarray:
-        """(levels,) dB from which on a checkerboard is flagged: 3 over the background and over `floor`, the data's."""
-        return FLAG_DB + np.fmax(floor.db, 0)
+        """(levels,) dB from which on a checkerboard is flagged, over the background and over `floor`, the data's.
+
+        3, or more where the pictures are so few, or so alike, that chance reaches 3: their power in a level's discs, of
+        which (a, b) and (-a, -b) are one, is about gamma distributed. Single real pictures reach 8 at level 1.
+        """
+        discs = np.array([len(lattice_points(level)) / 2 for level in range(1, len(self.db) + 1)])
+        chance = 10 * np.log10(gammaincinv(self.pictures * discs, 1 - CHANCE) / (self.pictures * discs))
+        return np.maximum(FLAG_DB, chance) + np.fmax(floor.db, 0)
 
     def flags(self, floor: LatticeEnergy) -> np.ndarray:
         """(levels,) bool: above the threshold."""
@@ -75,21 +86,37 @@ class LatticeEnergy:
         return np.sqrt(lacking / (self.per_wave if wave else self.per_pattern))
 
 
+class Disc(NamedTuple):
+    """The flat bins around a lattice frequency, and the share of a wave's power that each of them holds."""
+
+    bins: np.ndarray
+    shares: np.ndarray
+
+
 @lru_cache(maxsize=32)
-def _discs(height: int, width: int, levels: int) -> list[list[np.ndarray]]:
-    """Per level, the flat bins around each of its frequencies.
+def _discs(height: int, width: int, levels: int) -> list[list[Disc]]:
+    """Per level, the discs around each of its frequencies.
 
     The radius is 3 bins when the finest lattice is 16 bins or more apart (128 px for three levels) and shrinks below,
     to 2 at least (an on-bin line under a Hann window reaches 1.4 bins).
     """
     peak = peak_radius(height, width, levels)
     return [
-        [
-            np.flatnonzero(np.hypot(*offsets(height, width, a / 2**level, b / 2**level)) <= peak)
-            for a, b in lattice_points(level)
-        ]
+        [_disc(*offsets(height, width, a / 2**level, b / 2**level), peak) for a, b in lattice_points(level)]
         for level in range(1, levels + 1)
     ]
+
+
+def _disc(down: np.ndarray, across: np.ndarray, radius: float) -> Disc:
+    bins = np.flatnonzero(np.hypot(down, across) <= radius)
+    shares = np.square(_hann(down.ravel()[bins]) * _hann(across.ravel()[bins]))
+    return Disc(bins, shares / shares.sum())
+
+
+def _hann(away: np.ndarray) -> np.ndarray:
+    """Amplitude of a wave's spectrum `away` bins from it, under a Hann window; 1 at its own bin."""
+    near = np.abs(np.abs(away) - 1) < 1e-6
+    return np.where(near, 0.5, np.sinc(away) / np.where(near, 1, 1 - away**2))
 
 
 def lattice_energy(images: Tensor, truth: Tensor | None = None, levels: int = LEVELS) -> LatticeEnergy:
@@ -106,29 +133,39 @@ def lattice_energy(images: Tensor, truth: Tensor | None = None, levels: int = LE
     signal = images if truth is None else images.to(torch.float64) - truth.to(torch.float64)
     if not torch.isfinite(signal).all():
         raise ValueError("images hold values that are not finite")
-    return _energy(power_spectra(signal).mean(0).cpu().numpy(), levels)
+    return _energy(spectra(signal), levels)
 
 
-def _energy(power: np.ndarray, levels: int) -> LatticeEnergy:
+def _energy(found: Spectra, levels: int) -> LatticeEnergy:
+    power = found.power.mean(0).cpu().numpy()
     height, width = power.shape
     readable = readable_levels(height, width, levels)
-    found = np.full((6, levels), np.nan)
+    read = np.full((4, levels), np.nan)
     if readable:
         dim = ROUNDING / power.size
-        flat, ground = power.ravel(), expected_power(power, readable).ravel()
-        white = (flat + dim) / (ground + dim)
+        ground = expected_power(power, readable).ravel() + dim
+        white = (power.ravel() + dim) / ground
         for level, discs in enumerate(_discs(height, width, readable)):
-            bins = np.concatenate(discs)
-            gains = np.array([np.mean(1 / (ground[disc] + dim)) / len(bins) for disc in discs])
-            peak, background = flat[bins].sum(), ground[bins].sum()
-            decibels = 10 * np.log10(white[bins].mean())
-            found[:, level] = _signed_root(peak - background), decibels, peak, background, gains.mean(), gains.min()
+            bins = np.concatenate([disc.bins for disc in discs])
+            gains = np.array([np.sum(disc.shares / ground[disc.bins]) for disc in discs]) / len(bins)
+            ratio = white[bins].mean()
+            read[:, level] = _signed_root((ratio - 1) / gains.mean()), 10 * np.log10(ratio), gains.mean(), gains.min()
     reasons = {
         level: f"level {level} needs {int(SMALLEST_SPACING) * 2**level} px or more, the images have {height} x {width}"
         for level in range(readable + 1, levels + 1)
     }
-    rms, db, peak, background, per_pattern, per_wave = found
-    return LatticeEnergy(rms, db, peak, background, per_pattern, per_wave, reasons)
+    rms, db, per_pattern, per_wave = read
+    return LatticeEnergy(rms, db, per_pattern, per_wave, _different(found, power, readable), reasons)
+
+
+def _different(found: Spectra, power: np.ndarray, levels: int) -> float:
+    """How many different pictures: N independent ones share 1/N of their power, N copies of one share all of it."""
+    height, width = power.shape
+    down, across = offsets(height, width, 0, 0)
+    fine = np.hypot(down / height, across / width) > COARSE
+    heard = free_bins(height, width, levels) & fine & (power > NOTHING / power.size)
+    shared = np.mean(found.common.cpu().numpy()[heard] / power[heard]) if heard.any() else 0.0
+    return float(np.clip(1 / max(shared, 1e-9), 1, len(found.power)))
 
 
 def _signed_root(power: float) -> float:
@@ -177,7 +214,8 @@ def _checkerboard(case: Case) -> Iterator[tuple[str, np.ndarray]]:
         yield f"checkerboard_flag_{level}", np.array([float(flags[judge][j]) if readable else np.nan])
         case.note(
             f"checkerboard_flag_{level}",
-            f"judged by the {'images' if images_judge else 'residual'}, the more sensitive input here"
+            f"judged by the {'images' if images_judge else 'residual'}, the more sensitive input here "
+            f"({readings[judge][0].pictures:.0f} different pictures)"
             if readable
             else readings["checkerboard"][0].reasons[level],
         )
@@ -196,7 +234,7 @@ def _infos() -> Iterator[MetricInfo]:
                 "lower",
                 "%",
                 0.0,
-                f"rms of {every}, in the {where}, in % of the range of values",
+                f"strength (rms) of {every}, in the {where}, in % of the range of values",
                 ladder=f"checkerboard_{level}",
                 ends=(None, 0.0) if key == "checkerboard" else (None, None),
                 title=f"{of}, RMS",
@@ -242,6 +280,7 @@ def _infos() -> Iterator[MetricInfo]:
             f"1 where {every} stands {FLAG_DB:g} dB above its background and above the data's own",
             ladder=f"checkerboard_{level}",
             ends=(1.0, 0.0),
+            controls=dict.fromkeys(("copy", "mean_face", "ghost", "blurred_copy", "other_pose"), (0.0, 0.0)),
             title=f"{title}, seen",
             decimals=2,
             bounds=(0.0, 1.0),

@@ -6,6 +6,7 @@ Bins are those of an unshifted (H, W) Fourier transform; level j holds the (a, b
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +19,15 @@ FULL_SPACING = 16.0  # bins from which on the radii have their full size
 PEAK = 3.0  # bins: radius of the disc that holds a lattice point's power
 
 
-def power_spectra(images: Tensor) -> Tensor:
-    """(B, H, W) float64 power of (B, C, H, W) images, mean over channels, unshifted; sums to the windowed mean square.
+class Spectra(NamedTuple):
+    """`power` (B, H, W) of each picture and `common` (H, W), that of the pictures' mean; float64, unshifted."""
+
+    power: Tensor
+    common: Tensor
+
+
+def spectra(images: Tensor) -> Spectra:
+    """Windowed spectra of (B, C, H, W) images, mean over channels; power sums to the windowed mean square.
 
     Hann window, its weighted mean removed. Channels are not mixed, since chroma patterns cancel in luma.
     """
@@ -29,13 +37,23 @@ def power_spectra(images: Tensor) -> Tensor:
         torch.hann_window(width, dtype=torch.float64, device=images.device),
     )
     scale = height * width * window.square().sum()
-    powers = []
+    powers, total = [], torch.zeros(images.shape[1:], dtype=torch.complex128, device=images.device)
     for some in images.split(16):
         some = some.to(torch.float64)
         some = some - (some * window).sum((-2, -1), keepdim=True) / window.sum()
         spectrum = torch.fft.fft2(some * window)
-        powers.append((spectrum.real.square() + spectrum.imag.square()).mean(1) / scale)
-    return torch.cat(powers)
+        powers.append(_power(spectrum).mean(1) / scale)
+        total += spectrum.sum(0)
+    return Spectra(torch.cat(powers), _power(total / len(images)).mean(0) / scale)
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def power_spectra(images: Tensor) -> Tensor:
+    """(B, H, W) float64 power of (B, C, H, W) images: see `spectra`."""
+    return spectra(images).power
 
 
 def lattice_points(level: int) -> list[tuple[int, int]]:

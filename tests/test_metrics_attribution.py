@@ -137,3 +137,7 @@ def test_evaluator_reads_the_decoders_or_says_what_it_needs():
     found = dict(EVALUATORS["attribution"].run(case))
     assert found["checkerboard_constant_latent"][0] > 0.1 > found["checkerboard_constant_latent"][1]
     assert found["checkerboard_gain_spread"][1] == 0
+    levels = np.array([found[f"checkerboard_constant_latent_{level}"] for level in (1, 2, 3)])
+    total = found["checkerboard_constant_latent"]
+    assert np.sqrt(np.square(levels).sum(0)) == pytest.approx(total, rel=1e-5)
+    assert levels[2, 0] < 1e-5 < levels[0, 0]  # two layers make two levels
