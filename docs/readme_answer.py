@@ -25,6 +25,7 @@ SHOWN = {  # metric: (heading, decimals)
     "expression_error": ("expression error ↓", 3),
     "rec_l1_face": ("reconstruction L1, face ↓", 4),
 }
+ROWS = ("grid3", "grid4", "grid5", "grid6", "grid7")  # the others: in the report
 REFERENCES = {"oracle": "the exact swap", "copy": "a copy of the driver", "mean_face": "the mean face"}
 
 
@@ -44,13 +45,13 @@ def rows(head: list[str], body: list[list[str]]) -> list[str]:
 
 
 def answer(folder: Path = RUN) -> str:
-    """The decision table and the verdicts of the run in `folder`."""
+    """The square grids from 3x3 to 7x7 and the decided claims of the run in `folder`."""
     found = harness.results(folder)
     table, claims = found.table(), found.claims()
     means = table.pivot_table(index="variant", columns="metric", values="mean", aggfunc="first")
     metrics = [metric for metric in SHOWN if metric in set(table["metric"])]
     score = table[table["metric"] == "swap_score"]
-    variants = score[score["kind"] == "variant"].dropna(subset=["mean"]).sort_values("cells", kind="stable")
+    variants = score[score["kind"] == "variant"].set_index("variant", drop=False).loc[list(ROWS)]
     baseline = variants["baseline"].iloc[0]
     head = ["grid", "pairs", *(SHOWN[metric][0] for metric in metrics), f"swap score against {baseline}, paired"]
     body = []
@@ -63,15 +64,21 @@ def answer(folder: Path = RUN) -> str:
     for name, words in REFERENCES.items():
         cells = [number(means.loc[name, metric], SHOWN[metric][1]) for metric in metrics]
         body.append([words, "", *cells, ""])
-    verdicts = []
-    for _, parts in claims.groupby("claim", sort=False):
+    verdicts, open_ = [], []
+    for name, parts in claims.groupby("claim", sort=False):
         first = parts.iloc[0]
+        if first["verdict"] == "undecided":
+            open_.append(str(name))
+            continue
         effects = [
             f"{part['metric'].replace('_', ' ')} {interval(part)}"
             for _, part in parts.dropna(subset=["effect", "low", "high"]).iterrows()
         ]
-        verdicts.append([f"**{first['verdict']}**", f"{first['says']} ({first['claim']})", "; ".join(effects)])
-    return "\n".join([*rows(head, body), "", *rows(["verdict", "claim", "effect and interval"], verdicts), ""])
+        verdicts.append([f"**{first['verdict']}**", f"{first['says']} ({name})", "; ".join(effects)])
+    page = RUN.relative_to(PAGE.parent) / "report.md"
+    asked = f"Undecided: {', '.join(open_)}; what each asks and lacks: [report]({page.as_posix()})."
+    told = rows(["verdict", "claim", "effect and interval"], verdicts)
+    return "\n".join([*rows(head, body), "", *told, "", *([asked] if open_ else []), ""])
 
 
 def filled(page: str, text: str) -> str:

@@ -142,7 +142,7 @@ def _unknown(verdicts: Sequence[Verdict], open_: Mapping[str, Outlook]) -> str:
     least = min(known.values(), key=lambda one: one.pairs)
     first = [id_ for id_, one in known.items() if one.pairs == least.pairs]
     text += f" {least.text[:1].upper()}{least.text[1:]} would probably decide {_listed(first)}"
-    return f"{text}; {most.pairs} in all the rest." if most.pairs > least.pairs else f"{text}."
+    return f"{text}; the hardest of them takes {most.pairs} pairs." if most.pairs > least.pairs else f"{text}."
 
 
 def together(table: Table) -> str:
