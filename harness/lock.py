@@ -65,6 +65,19 @@ def guarded(folder: Path, name: str = ".guard", waiting: Callable[[], None] = la
         lock.release()
 
 
+def guard_held(folder: Path, name: str = ".guard") -> bool:
+    """Whether a process is in the block of `guarded` at this moment."""
+    lock = FileLock(folder / name)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except FileNotFoundError:  # no such folder yet
+        return False
+    lock.release()
+    return False
+
+
 def _owner(lock: Path) -> dict[str, Any] | None:
     try:
         owner = json.loads(lock.read_bytes())

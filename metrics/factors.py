@@ -6,10 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metrics.case import Case, Evaluator
 from metrics.info import MetricInfo
 from metrics.leakage import factor_r2
+
+
+def crowd_of(case: Case) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 3, H, W) of many people in one pose and their factors (N, K), kept for all cases."""
+    assert case.crowd is not None
+    return case.remember("crowd", case.crowd, fixed=True)
 
 
 def _factors(case: Case) -> Iterator[tuple[str, np.ndarray]]:
@@ -18,7 +25,7 @@ def _factors(case: Case) -> Iterator[tuple[str, np.ndarray]]:
         case.note("identity_factor_r2", "needs many people whose identity factors are known: the built-in faces")
         yield "identity_factor_r2", np.full(1, np.nan)
         return
-    images, factors = case.remember("crowd", case.crowd, fixed=True)
+    images, factors = crowd_of(case)
     device = case.images["src"].device
     with torch.no_grad():
         latents = case.encode(images.to(device)).float()

@@ -41,6 +41,7 @@ LEAKS = (2.0, 1.0, 0.5, 0.25, 0.0)  # identity over pose, in standard deviations
 SLACK = 0.02  # of the span: what a step may go the wrong way
 END_SLACK = 0.1  # of the span: how far an end may be from its known value
 OTHER_PEOPLE = frozenset({"crowd", "distractors"})  # features that do not depend on the evaluation pictures
+ANY_COUNT = OTHER_PEOPLE | {"regions"}  # features of all pictures that hold for the first ones too
 
 
 Key = tuple[str, float]  # of a reference: (name of a control, 0), or (label of a ladder, rung)
@@ -252,5 +253,5 @@ def _first(case: Case, limit: int) -> Case:
         pose=None if case.pose is None else case.pose[:limit],
         mu=None,
         logvar=None,
-        fixed=case.fixed if limit >= case.count else {k: v for k, v in case.fixed.items() if k in OTHER_PEOPLE},
+        fixed=case.fixed if limit >= case.count else {k: v for k, v in case.fixed.items() if k in ANY_COUNT},
     )

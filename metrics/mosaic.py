@@ -15,7 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from metrics.case import PEOPLE, Case, Evaluator, as_values
 from metrics.info import MetricInfo
-from metrics.recognition import DISTRACTORS, centre, retrieved
+from metrics.recognition import DISTRACTORS, centre, embeddings, retrieved, strangers
 
 CELLS = (3, 4, 5, 6, 7)
 
@@ -38,10 +38,8 @@ def _mosaic(case: Case) -> Iterator[tuple[str, np.ndarray]]:
 
 @torch.no_grad()
 def _found(case: Case, cells: int) -> np.ndarray:
-    assert case.embedder is not None and case.distractors is not None
-    embed, draw = case.embedder, case.distractors
-    others = case.remember("distractors", lambda: embed(draw()).float(), fixed=True)
-    real = case.remember("embeddings", lambda: {p: embed(case.images[p]).float() for p in PEOPLE}, fixed=True)
+    embed, others, real = case.embedder, strangers(case), embeddings(case, case.images)
+    assert embed is not None and others is not None
     found = []
     for person, other in (PEOPLE, PEOPLE[::-1]):
         rivals = torch.cat([others, centre(real[other])[None]])

@@ -6,12 +6,13 @@ reader of photographs names angles at most.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from metrics.case import DIRECTIONS, PEOPLE, Case, as_values, target_of
+from metrics.case import DIRECTIONS, Case, as_values, target_of
 
 EXPRESSIONS = ("smile", "mouth_open", "blink", "brow", "gaze_x", "gaze_y")
 STILL = 1e-3  # standard deviation, in a factor's own unit, below which it does not vary
@@ -33,12 +34,27 @@ class Readings:
     """The regressor on the real images (kept for all cases over them), the swaps and the reconstructions."""
 
     def __init__(self, case: Case) -> None:
-        self.case, read = case, case.regressor
-        self.names = tuple(read.pose_names)
-        with torch.no_grad():
-            self.real = case.remember("readings", lambda: {p: read(case.images[p]) for p in PEOPLE}, fixed=True)
-            self.swap = case.remember("read swaps", lambda: {way: read(case.swap[way]) for way in DIRECTIONS})
-            self.rec = case.remember("read reconstructions", lambda: {p: read(case.rec[p]) for p in PEOPLE})
+        self.case = case
+        self.names = tuple(case.regressor.pose_names)
+
+    @property
+    def real(self) -> dict[str, dict[str, torch.Tensor]]:
+        """{person: the reading of the real images}."""
+        return self._read(self.case.images)
+
+    @property
+    def swap(self) -> dict[str, dict[str, torch.Tensor]]:
+        """{direction: the reading of the swaps}."""
+        return self._read(self.case.swap)
+
+    @property
+    def rec(self) -> dict[str, dict[str, torch.Tensor]]:
+        """{person: the reading of the reconstructions}: read when asked for, as not every metric needs them."""
+        return self._read(self.case.rec)
+
+    @torch.no_grad()
+    def _read(self, pictures: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+        return self.case.read("readings", pictures, self.case.regressor)
 
     def factor(self, reading: dict[str, torch.Tensor], name: str) -> np.ndarray:
         """(B,) one factor of a reading."""

@@ -7,7 +7,8 @@ must tell people apart here: `id_auc` is its own area under the ROC curve on the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -101,11 +102,23 @@ def _embed(embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         return embed(images).float()
 
 
+def embeddings(case: Case, pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """{name: (M, E) unit vectors} of groups of a case's pictures."""
+    assert case.embedder is not None
+    return case.read("embeddings", pictures, partial(_embed, case.embedder))
+
+
+def strangers(case: Case) -> Tensor | None:
+    """(N, E) unit vectors of other people, one picture each; None where there are none. Kept for all cases."""
+    if case.embedder is None or case.distractors is None:
+        return None
+    embed, draw = case.embedder, case.distractors
+    return case.remember("distractors", lambda: _embed(embed, draw()), fixed=True)
+
+
 def _recognition(case: Case) -> Iterator[tuple[str, np.ndarray]]:
-    embed = case.embedder
-    assert embed is not None
-    real = case.remember("embeddings", lambda: {p: _embed(embed, case.images[p]) for p in PEOPLE}, fixed=True)
-    swap = {way: _embed(embed, case.swap[way]) for way in DIRECTIONS}
+    real = embeddings(case, case.images)
+    swap = embeddings(case, case.swap)
     who = {person: centre(real[person]) for person in PEOPLE}
     if case.matched:
         moved = {way: transfer(swap[way], real[driver_of(way)], real[target_of(way)], floor=1e-4) for way in DIRECTIONS}
@@ -125,10 +138,7 @@ def _recognition(case: Case) -> Iterator[tuple[str, np.ndarray]]:
         near = {way: nearest_is_target(swap[way], real[target_of(way)], real[driver_of(way)]) for way in DIRECTIONS}
         yield "id_nearest", case.both(lambda way: near[way])
 
-    others = None
-    if case.distractors is not None:
-        draw = case.distractors
-        others = case.remember("distractors", lambda: _embed(embed, draw()), fixed=True)
+    others = strangers(case)
     validity, low, high = case.remember("id_auc", lambda: real_auc(real, others), fixed=True)
     if not low > VALID_AUC:
         shown = f"{validity:.3f} [{low:.3f}, {high:.3f}]"

@@ -23,12 +23,21 @@ def copy_case(case: Case) -> Case:
 
 def oracle_case(case: Case) -> Case:
     """The exact swap. Raises ValueError when the case has no ground truth."""
-    return case.with_outputs({way: case.truth(way) for way in DIRECTIONS}, case.images)
+    return _painted_by_each(case, case.images)
+
+
+def _painted_by_each(case: Case, painted: Mapping[str, Tensor]) -> Case:
+    """Each person's decoder paints the same pictures of them, from whichever face it starts. Needs ground truth."""
+    if not case.matched:
+        raise ValueError("needs ground truth: src and dst images of this case do not share poses")
+    return case.with_outputs({way: painted[target_of(way)] for way in DIRECTIONS}, painted)
 
 
 def mean_face_case(case: Case) -> Case:
     """The collapsed model: always the person's mean picture, whatever goes in."""
     mean = {person: case.images[person].mean(0, keepdim=True) for person in PEOPLE}
+    if case.matched:
+        return _painted_by_each(case, {person: mean[person].expand_as(case.images[person]) for person in PEOPLE})
 
     def paint(person: str, count: int) -> Tensor:
         return mean[person].expand(count, -1, -1, -1)
@@ -54,14 +63,12 @@ def collapse_case(case: Case, share: float) -> Case:
 
 def blurred_case(case: Case, sigma: float) -> Case:
     """The oracle and the exact reconstructions, blurred by a Gaussian of `sigma` pixels. Needs ground truth."""
-    swap = {way: blur(case.truth(way), sigma) for way in DIRECTIONS}
-    return case.with_outputs(swap, {person: blur(case.images[person], sigma) for person in PEOPLE})
+    return _painted_by_each(case, {person: blur(case.images[person], sigma) for person in PEOPLE})
 
 
 def checkerboard_case(case: Case, level: int, rms: float) -> Case:
     """The oracle plus a checkerboard of known level and rms (fraction of the range), everywhere. Needs ground truth."""
-    swap = {way: inject_checkerboard(case.truth(way), level, rms) for way in DIRECTIONS}
-    return case.with_outputs(swap, {person: inject_checkerboard(case.images[person], level, rms) for person in PEOPLE})
+    return _painted_by_each(case, {person: inject_checkerboard(case.images[person], level, rms) for person in PEOPLE})
 
 
 def wrong_pose_case(case: Case, share: float) -> Case:
@@ -69,8 +76,7 @@ def wrong_pose_case(case: Case, share: float) -> Case:
     order = torch.arange(case.count)
     wrong = round(share * case.count)
     order[:wrong] = (order[:wrong] + case.count // 2) % case.count
-    swap = {way: case.truth(way)[order] for way in DIRECTIONS}
-    return case.with_outputs(swap, {person: case.images[person][order] for person in PEOPLE})
+    return _painted_by_each(case, {person: case.images[person][order] for person in PEOPLE})
 
 
 def latent_case(case: Case, strength: float, seed: int = 0) -> Case:
@@ -129,8 +135,8 @@ def ghost_case(case: Case) -> Case:
 
 def blurred_copy_case(case: Case, sigma: float = 2.0) -> Case:
     """The driver, blurred; its reconstructions are blurred as well."""
-    swap = {way: blur(case.images[driver_of(way)], sigma) for way in DIRECTIONS}
-    return case.with_outputs(swap, {person: blur(case.images[person], sigma) for person in PEOPLE})
+    blurred = {person: blur(case.images[person], sigma) for person in PEOPLE}
+    return case.with_outputs({way: blurred[driver_of(way)] for way in DIRECTIONS}, blurred)
 
 
 def half_face_case(case: Case) -> Case:

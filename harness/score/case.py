@@ -25,10 +25,10 @@ from harness.data.faces import (
 from harness.data.imported import crop_factor
 from harness.data.store import FaceStore
 from harness.score import recognisers, weights
-from harness.score.pictures import evaluation_images, outputs
+from harness.score.pictures import encoded, evaluation_images, outputs
 from harness.spec import Spec
 from metrics.case import Case
-from models.swapper import PEOPLE, Latent, Swapper
+from models.swapper import PEOPLE, Swapper
 
 
 def reference_case(spec: Spec, store: FaceStore, device: torch.device, features: dict[str, Any] | None = None) -> Case:
@@ -113,8 +113,8 @@ def build_case(
 
     seen = evaluation_images(store, spec, device)
     with torch.no_grad():
-        rec, swap = outputs(model, seen, spec.score.batch)
         latents = {p: encoded(model, seen[p][:, :3], spec.score.batch) for p in PEOPLE}
+        rec, swap = outputs(model, seen, spec.score.batch, latents)
     return replace(
         reference_case(spec, store, device, features),
         swap={d: display(x) for d, x in swap.items()},
@@ -127,12 +127,6 @@ def build_case(
         modules=model.person_decoders() if model.cellwise else None,
         **_styles(model, display),
     )
-
-
-def encoded(model: Swapper, images: Tensor, batch: int) -> Latent:
-    """The latents of pictures (M, 3, H, W), `batch` at a time: a large evaluation set needs no more memory."""
-    parts = [model.encode(part) for part in images.split(batch)]
-    return Latent(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _styles(model: Swapper, display: Callable[[Tensor], Tensor]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from harness.spec import Spec
 from metrics import ladder
 from metrics.case import Case, mean_of
 from metrics.checkerboard import spectrum_picture
+from metrics.factors import crowd_of
+from metrics.recognition import strangers
 from metrics.references import copy_case, mean_face_case, oracle_case
 from models.swapper import PEOPLE, Swapper
 
@@ -65,37 +68,45 @@ def score(
 ) -> Scores:
     """Run the evaluators `names` (default: all) on the model and write its pictures to `folder`/pictures.
 
-    Reference rows and the features of the fixed pictures depend on data and metrics only and are kept under `cache`,
-    shared by all variants; `version` (the score digest) tells one state of the metrics from another. `report` receives
-    `part`, what is being scored, whenever that changes.
+    Reference rows, the ladders and the features of the fixed pictures depend on data and metrics only: one trial
+    computes them, all trials of the same pictures find them under `cache`. `version` (the score digest) tells one state
+    of the metrics from another. `report` receives `part`, what is being scored, whenever that changes.
     """
     model.eval()
     done = Scores()
     evaluators = {name: e.object for name, e in registry.entries("metric").items() if names is None or name in names}
     pictures = f"{store.fingerprint}/{spec.data.size}/{spec.data.encoding}"
     key = hashlib.sha256(f"{pictures}/{version}/{sorted(evaluators)}".encode()).hexdigest()
-    kept = cache / f"{key[:24]}.features"
     # Other people than the trial's: the same for every pair, so that each new pair finds them painted and embedded.
     people = f"{spec.data.size}/{store.loose}/{store.synthetic}/{version}/{sorted(evaluators)}"
-    shared = cache / f"{hashlib.sha256(people.encode()).hexdigest()[:24]}-others.features"
-    known = features.load(kept, device) | features.load(shared, device)
-    before = set(known)
+    others = cache / f"{hashlib.sha256(people.encode()).hexdigest()[:24]}-others.features"
+    features_file, ladder_file = cache / f"{key[:24]}.features", cache / f"{key[:24]}-ladder.json"
+    waiting = partial(report, part="waiting for another trial of these pictures")
+    known: dict[str, Any] = {}
     case = build_case(model, spec, store, device, known)
-    for name, values in run(evaluators, case, done.invalid, report).items():
-        done.values[name] = [_number(v) for v in values]
-        done.scores[name] = {"mean": _number(mean_of(values)), "n": int(np.isfinite(values).sum())}
+    with features.shared(others, known, device, waiting):
+        _meet_others(case, evaluators)
+    if features.in_the_making(features_file):  # the other trial's turn comes later: halve the work
+        failing(case, evaluators, ladder_file, report)
+    with features.shared(features_file, known, device, waiting):
+        for name, values in run(evaluators, case, done.invalid, report).items():
+            done.values[name] = [_number(v) for v in values]
+            done.scores[name] = {"mean": _number(mean_of(values)), "n": int(np.isfinite(values).sum())}
+        done.references = _references(case, evaluators, cache / f"{key[:24]}.json", report)
+        _pictures(case, done, folder / "pictures")
     known_facts = {info.name: info.facts() for evaluator in evaluators.values() for info in evaluator.infos}
     done.facts = {name: known_facts[name] for name in [*done.scores, *done.invalid] if name in known_facts}
-    done.references = _references(case, evaluators, cache / f"{key[:24]}.json", report)
-    for name, reason in failing(case, evaluators, cache / f"{key[:24]}-ladder.json", report).items():
+    for name, reason in failing(case, evaluators, ladder_file, report).items():
         done.invalid.setdefault(name, reason)
-    new = set(known) - before
-    if new - ladder.OTHER_PEOPLE:
-        features.save(kept, {key: value for key, value in known.items() if key not in ladder.OTHER_PEOPLE})
-    if new & ladder.OTHER_PEOPLE:
-        features.save(shared, {key: value for key, value in known.items() if key in ladder.OTHER_PEOPLE})
-    _pictures(case, done, folder / "pictures")
     return done
+
+
+def _meet_others(case: Case, evaluators: dict[str, Any]) -> None:
+    """The people beside the trial's pair, as far as these evaluators want them."""
+    if "factors" in evaluators and case.crowd is not None:
+        crowd_of(case)
+    if evaluators.keys() & {"recognition", "mosaic"}:
+        strangers(case)
 
 
 def _lacking(missing: tuple[str, ...]) -> str:
@@ -111,14 +122,25 @@ def failing(
     """{metric: why its ladder fails on these pictures}; kept in `path`. Empty without ground truth, no ladder then."""
     if not case.matched:
         return {}
-    if path is not None and (kept := kept_json(path)) is not None:
-        return kept
-    with torch.no_grad():
+
+    @torch.no_grad()
+    def judged() -> dict[str, str]:
         rows = ladder.check(case, evaluators, LADDER_PAIRS, lambda part: report(part=part))
-    found = {row.metric: f"fails its ladder here: {row.reason}" for row in rows if row.valid is False}
-    if path is not None:
-        write_hashed_json(path, found)
-    return found
+        return {row.metric: f"fails its ladder here: {row.reason}" for row in rows if row.valid is False}
+
+    return judged() if path is None else _once(path, judged, report)
+
+
+def _once(path: Path, make: Callable[[], dict[str, Any]], report: Report) -> dict[str, Any]:
+    """What is kept in `path`, else made and kept: by one process, for which the others wait."""
+    if (kept := kept_json(path)) is not None:
+        return kept
+    with features.turn(path, partial(report, part="waiting for another trial of these pictures")):
+        if (kept := kept_json(path)) is not None:
+            return kept
+        made = make()
+        write_hashed_json(path, made)
+        return made
 
 
 @torch.no_grad()
@@ -193,16 +215,14 @@ def spread(rates: list[float]) -> dict[str, Any]:
 def _references(
     case: Case, evaluators: dict[str, Any], path: Path, report: Report
 ) -> dict[str, dict[str, float | None]]:
-    if (kept := kept_json(path)) is not None:
-        return kept
     if not case.matched:
         return {}
-    out = {}
-    for name, make in REFERENCES.items():
-        values = run(evaluators, make(case), {}, report, f" of the {name}")
-        out[name] = {k: _number(mean_of(v)) for k, v in values.items()}
-    write_hashed_json(path, out)
-    return out
+
+    def means(name: str) -> dict[str, float | None]:
+        values = run(evaluators, REFERENCES[name](case), {}, report, f" of the {name}")
+        return {k: _number(mean_of(v)) for k, v in values.items()}
+
+    return _once(path, lambda: {name: means(name) for name in REFERENCES}, report)
 
 
 def _pictures(case: Case, done: Scores, folder: Path) -> None:

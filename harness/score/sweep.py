@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from metrics.case import Case, driver_of, target_of
+from metrics.case import PEOPLE, Case, driver_of, target_of
 
 FRAMES = 7
 DIRECTION = "src->dst"
@@ -37,9 +37,9 @@ def sweep(case: Case) -> Tensor | None:
     """(3, 3 * H, FRAMES * W): rows driver, swap and truth. None where no face can be drawn in any pose."""
     if case.render is None or case.encode is None or case.decode is None or case.pose is None:
         return None
-    way = poses(case.pose, case.pose_names)
-    driver = case.render(driver_of(DIRECTION), way)
-    truth = case.render(target_of(DIRECTION), way)
+    way, render = poses(case.pose, case.pose_names), case.render
+    turned = case.remember("sweep", lambda: {p: render(p, way) for p in PEOPLE}, fixed=True)
+    driver, truth = turned[driver_of(DIRECTION)], turned[target_of(DIRECTION)]
     swap = case.decode(case.encode(driver), target_of(DIRECTION))
     rows = [torch.cat(list(row.float().cpu()), dim=-1) for row in (driver, swap, truth)]
     return torch.cat(rows, dim=-2)
