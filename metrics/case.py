@@ -154,12 +154,13 @@ class Case:
         References show the people's own pictures again and again: what is the same tensor is read once.
         """
         real = self.remember(key, lambda: {p: reader(self.images[p]) for p in PEOPLE}, fixed=True)
-        known = {id(self.images[p]): real[p] for p in PEOPLE}
-        said = self.remember(f"{key} of outputs", dict[int, T])
+        # With the pictures themselves: while they are held, nothing else can have their id.
+        known: dict[int, tuple[Tensor, T]] = self.remember(f"{key} by id", dict)
+        known |= {id(self.images[p]): (self.images[p], real[p]) for p in PEOPLE}
         for shown in pictures.values():
-            if id(shown) not in known | said:
-                said[id(shown)] = reader(shown)
-        return {name: (known | said)[id(shown)] for name, shown in pictures.items()}
+            if id(shown) not in known:
+                known[id(shown)] = shown, reader(shown)
+        return {name: known[id(shown)][1] for name, shown in pictures.items()}
 
     def note(self, name: str, reason: str) -> None:
         """Say why the values of metric `name` are NaN or doubtful here."""

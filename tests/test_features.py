@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +53,64 @@ def test_a_flipped_bit_anywhere_means_computing_again(tmp_path: Path, at: int) -
     path.write_bytes(content)
     assert features.load(path, CPU) == {}
     assert not path.exists()
+
+
+def test_one_process_makes_what_several_need_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "references" / "a.features"
+    made, seen, together = [], [], threading.Barrier(4)
+
+    def trial() -> None:
+        known: dict[str, object] = {"own": 1}
+        together.wait()
+        with features.shared(path, known, CPU):
+            if "x" not in known:
+                assert features.in_the_making(path)
+                made.append(known)
+                time.sleep(0.1)
+                known["x"] = torch.ones(3)
+        seen.append(known)
+
+    assert not features.in_the_making(path)
+    workers = [threading.Thread(target=trial) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(made) == 1 and [float(known["x"].sum()) for known in seen] == [3.0] * 4
+    assert not features.in_the_making(path)
+    assert set(features.load(path, CPU)) == {"x"}  # and not what somebody knew before
+
+
+def test_who_fails_to_make_features_leaves_the_turn_to_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "a.features"
+    with pytest.raises(RuntimeError, match="broken"), features.shared(path, {}, CPU):
+        raise RuntimeError("broken")
+    assert not path.exists() and not features.in_the_making(path)
+    with features.shared(path, known := {}, CPU):
+        known["x"] = 1.5
+    with features.shared(path, known, CPU):
+        known["y"] = 2.5
+    assert features.load(path, CPU) == {"x": 1.5, "y": 2.5}
+
+
+def test_a_trial_checks_the_metrics_while_another_is_at_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, store, parts = spec_of(), store_in(tmp_path), []
+
+    def scored(number: int) -> list[str]:
+        parts.clear()
+        score(
+            build_model(spec), spec, store, CPU, tmp_path / str(number), tmp_path / f"references-{number}",
+            ["reconstruction"], report=lambda part: parts.append(part),
+        )  # fmt: skip
+        return [part.split(" ")[0] for part in parts]
+
+    alone = scored(0)
+    monkeypatch.setattr(features, "in_the_making", lambda path: True)
+    beside = scored(1)
+    assert alone[0] == "reconstruction" and alone[-1] == "reference"
+    assert beside[0] == "reference" and beside[-1] == "reconstruction" and sorted(alone) == sorted(beside)
 
 
 def test_the_second_variant_reads_no_fixed_picture_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ import torch
 from metric_faces import faces, matched_case, poses
 
 from metrics.lattice import blur, inject_checkerboard
-from metrics.sharpness import EVALUATORS, band_gains, edge_width
+from metrics.references import blurred_case
+from metrics.sharpness import EVALUATORS, band_gains, edge_width, largest
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,24 @@ def test_evaluator_yields_every_name_with_and_without_truth():
     found = dict(EVALUATORS["sharpness"].run(case))
     assert set(found) == names and np.isnan(found["sharpness_gain_1"]).all() and len(found["rec_sharpness_gain_1"]) == 6
     assert case.notes["sharpness_edge_width"] == "needs ground truth"
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2, 5])
+@pytest.mark.parametrize("shape", [(2, 1, 16, 16), (1, 2, 9, 5), (1, 1, 3, 4)])
+def test_the_largest_value_around_is_what_max_pooling_gives(shape, reach):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(reach))
+    assert torch.equal(largest(x, reach), torch.nn.functional.max_pool2d(x, 2 * reach + 1, 1, reach))
+
+
+def test_each_person_is_compared_with_their_own_truth_and_in_the_order_of_the_directions():
+    """src->dst paints dst: its values come first among those of swaps, and last among those of reconstructions."""
+    case = matched_case(3)
+    soft = blurred_case(case, 1.0)
+    case = case.with_outputs({**case.swap, "src->dst": soft.swap["src->dst"]}, {**case.rec, "dst": soft.rec["dst"]})
+    found = dict(EVALUATORS["sharpness"].run(case))
+    alone = band_gains(soft.rec["dst"], case.images["dst"]).gain[:, 0].numpy()
+    assert found["sharpness_gain_1"] == pytest.approx([*alone, 1, 1, 1]) and (alone < 0.9).all()
+    assert found["rec_sharpness_gain_1"] == pytest.approx([1, 1, 1, *alone])
+    width = edge_width(soft.rec["dst"], case.images["dst"]).numpy()
+    assert found["sharpness_edge_width"] == pytest.approx([*width, 1, 1, 1]) and (width > 1.05).all()
+    assert found["rec_sharpness_edge_width"] == pytest.approx([1, 1, 1, *width])

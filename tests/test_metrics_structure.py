@@ -47,6 +47,25 @@ def test_oracle_and_copy_both_keep_the_structure(oracle):
         assert found["rec_smile_r2"].item() == pytest.approx(1)
 
 
+def test_pictures_of_the_people_themselves_are_read_once_for_all_cases_that_show_them():
+    case, seen = matched_case(4), []
+    look = Lookup(case)
+
+    def counted(images):
+        seen.append(images)
+        return look(images)
+
+    counted.pose_names = POSE_NAMES
+    case.regressor = counted
+    oracle = scores(case)
+    assert len(seen) == 2
+    copy = scores(case.with_outputs({way: case.images[driver_of(way)] for way in DIRECTIONS}))
+    assert len(seen) == 2
+    other = scores(case.with_outputs({way: case.images[driver_of(way)].flip(0) for way in DIRECTIONS}))
+    assert len(seen) == 4
+    assert oracle["yaw_r2"].item() == copy["yaw_r2"].item() == pytest.approx(1) and other["yaw_r2"].item() < 0.9
+
+
 def test_a_face_that_never_moves_follows_nothing(oracle):
     frozen = {way: oracle.truth(way)[:1].expand_as(oracle.truth(way)) for way in DIRECTIONS}
     found = scores(oracle.with_outputs(frozen))
