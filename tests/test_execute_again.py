@@ -91,10 +91,13 @@ def test_damaged_values_are_scored_anew_from_the_kept_weights(root: Path, capsys
     file = before.folder / "values.json.gz"
     content = file.read_bytes()
     file.write_bytes(content[:-1])
+    preview = sorted((before.folder / "previews").iterdir())[0]
+    preview.write_bytes(preview.read_bytes() + b"x")
     (after,) = run_plan([trial], root=root)
     assert f"values.json.gz of {trial.name} is damaged: it is scored anew" in capsys.readouterr().err
     assert (after.status, after.attempts, after.cost["wall_s"]["train"]) == ("done", 1, before.cost["wall_s"]["train"])
     assert file.read_bytes() == content
+    assert not preview.exists() and f"previews/{preview.name}" not in after.files  # a new hash would call it whole
 
 
 # Retries tell the truth.

@@ -230,6 +230,14 @@ def test_a_flipped_factor_in_a_manifest_is_noticed_before_it_is_used(tmp_path: P
     assert "does not match its hash" in finding.reason
 
 
+def test_of_a_damaged_image_the_set_is_what_to_delete(tmp_path: Path) -> None:
+    faces = tmp_path / "data" / "faces-1"
+    make_faceset(faces, pair="far", frames=2, eval_frames=2, size=16, seed=0)
+    (faces / "src" / "00000.exr").unlink()
+    (finding,) = verify_folder(tmp_path).findings
+    assert finding.remedy == "rebuild it: delete faces-1, the next run that needs it makes it anew"
+
+
 def test_the_verb_names_the_damage_and_ends_with_1(
     suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

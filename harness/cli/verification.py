@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.ledger.verify import Finding, Verdict, verify_suite
 from harness.report.made import checked_report
 
-REBUILD = "rebuild it: delete it, the next run makes it anew"
+REBUILD = "rebuild it: delete {what}, the next run that needs it makes it anew"
 REPORT = "rebuild it: harness report makes it anew from the records"
 MAKE_ANEW = "rebuild it: delete the set, then make it anew"
 
@@ -23,8 +23,10 @@ def verify_folder(folder: Path) -> Verdict:
     for suite in suites(folder):
         found += verify_suite(suite)
         found += _verdict(((suite / name, why) for name, why in checked_report(suite).items()), REPORT)
-    for data in sorted({path.parent for path in [*folder.glob("**/data/store-*"), *folder.glob("**/data/references")]}):
-        found += _verdict(checked_data(data), REBUILD)
+    kept = [path for kind in ("store-*", "faces-*", "references") for path in folder.glob(f"**/data/{kind}")]
+    for data in sorted({path.parent for path in kept}):
+        for path, why in checked_data(data):
+            found += _verdict([(path, why)], REBUILD.format(what=path.relative_to(data).parts[0]))
     if (folder / "manifest.json").is_file() and (folder / "src").is_dir():
         found += _verdict(checked_faces(folder), MAKE_ANEW)
     records = ((path, kept_damage(path)) for path in sorted(folder.glob("**/bench/*-*-*.json")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.ledger.manifest import HISTORY, WEIGHTS, damaged_files, lacking
+from harness.ledger.manifest import HISTORY, WEIGHTS, damaged_files, lacking, repair_of
 from harness.ledger.records import Record
 from harness.trials.trial import Trial
 
@@ -38,6 +38,12 @@ def kept_training(record: Record | None, trial: Trial) -> Mapping[str, Any] | No
         return None
     damaged = {name for name, _ in damaged_files(record)} & {WEIGHTS, HISTORY}
     return record.cost if (record.folder / WEIGHTS).is_file() and not damaged else None
+
+
+def drop_damaged(record: Record) -> None:
+    """Remove what is damaged and only looked at: the manifest of the next record would take it for whole."""
+    for name in [name for name, _ in damaged_files(record) if repair_of(name) == "delete"]:
+        (record.folder / name).unlink(missing_ok=True)
 
 
 def next_attempt(record: Record | None, trial: Trial) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import registry
 from harness.execute.child import log_tail
 from harness.execute.devices import choose_jobs, gpus
-from harness.execute.done import damage, is_done, kept_training, left_by, next_attempt
+from harness.execute.done import damage, drop_damaged, is_done, kept_training, left_by, next_attempt
 from harness.execute.executor import Attempt, Ended, Executor, Job
 from harness.execute.local import LocalExecutor
 from harness.execute.patience import SILENCE_S, TIME_LIMIT_S, Patience, sign_of_life
@@ -123,7 +123,10 @@ class _Run:
         folder = self.ledger.trial_folder(trial.name)
         folder.mkdir(parents=True, exist_ok=True)
         plugins = tuple(str(file) for file in registry.loaded_plugins())
-        job = Job(trial, folder, next_attempt(before, trial), kept_training(before, trial), plugins)
+        kept = kept_training(before, trial)
+        if before and kept:
+            drop_damaged(before)
+        job = Job(trial, folder, next_attempt(before, trial), kept, plugins)
         limit = self.limit_s or TIME_LIMIT_S.get(trial.scale, TIME_LIMIT_S["standard"])
         self.running.append((self.place.start(job), Patience(limit, self.silence_s)))
         return True

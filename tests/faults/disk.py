@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 from pathlib import Path
 
-from tests.faults.ground import Ground, ended
+from tests.faults.ground import Ground
 
 ENDS = (0, 3, 4)
 
@@ -25,11 +24,7 @@ def full(ground: Ground) -> None:
 
 def with_small_files(ground: Ground) -> None:
     root, most = ground.fresh("full"), int(2 ** ground.rng.uniform(8, 21))
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
-
-    code, said = ended(ground.start(root, "--jobs", "2", preexec_fn=limit))
+    code, said = ground.start(root, "--jobs", "2", most_bytes=most).ended()
     ground.tally.counts["runs with a limit on the size of files"] += 1
     ground.judge(said if most > 20_000 else "", code, ENDS, f"files of at most {most} bytes")
     ground.finish(root, f"files of at most {most} bytes")
@@ -47,7 +42,7 @@ def mounted(ground: Ground) -> Path | None:
 
 
 def on_a_small_disk(ground: Ground, place: Path) -> None:
-    code, said = ended(ground.start(place, "--jobs", "2"))
+    code, said = ground.start(place, "--jobs", "2").ended()
     ground.tally.counts["runs on a disk too small"] += 1
     ground.judge(said, code, ENDS, "a disk too small")
     root = ground.folder / "full"

@@ -33,6 +33,7 @@ NASTY = (
 
 def suites(ground: Ground) -> None:
     """Texts near to suites: each is planned, or refused with one error."""
+    trials(from_document(parse(SUITE, "s.yaml"), Path("s.yaml")), "quick")  # what it imports is no delay of others
     known = [*[SUITE] * 20, *(file.read_text() for file in sorted((CORPUS / "suites").glob("*.yaml")))]
     for _ in range(SUITES):
         text = ground.rng.choice(known)

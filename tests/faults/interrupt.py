@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
 
-from tests.faults.ground import HOME, Ground, below, ended, kill, kill_all
+from tests.faults.ground import Command, Ground, below, kill, kill_all
 
-LIVES = 6  # of a disturbed suite, before it may end in peace
-SITE = Path(__file__).with_name("site")
-CALLS = {"fsync": 60, "replace": 60, "unlink": 15}  # and how many times a run about makes each
+LIVES = (4, 12)  # of a disturbed suite, before it may end in peace
 POLITE_S = 5.0
 
 
@@ -18,8 +17,8 @@ def interrupted(ground: Ground) -> None:
     """A suite with several short lives, then one in peace."""
     root = ground.fresh("interrupted")
     told = []
-    for _ in range(ground.rng.randint(2, LIVES)):
-        way = ground.rng.choice([runner_killed, trial_killed, at_a_write_point, polite, several])
+    for _ in range(ground.rng.randint(*LIVES)):
+        way = ground.rng.choice([runner_killed, trials_killed, at_a_write_point, at_a_write_point, polite, several])
         told.append(way.__name__)
         way(ground, root)
     ground.finish(root, "interrupted by " + ", ".join(told))
@@ -32,69 +31,87 @@ def options(ground: Ground) -> list[str]:
     return [*jobs, *(few if ground.rng.random() < 0.3 else [])]
 
 
-def moment(ground: Ground) -> None:
-    """Wait for some part of the time that a whole run takes."""
-    time.sleep(ground.rng.uniform(0.0, 1.1) * ground.seconds)
+def moment(ground: Ground, process: Command) -> None:
+    """Wait until a random moment: of the time that a whole run takes, or soon after a trial has begun."""
+    end = time.monotonic() + ground.rng.uniform(0.0, 0.8) * ground.seconds
+    if ground.rng.random() < 0.5:
+        while process.poll() is None and time.monotonic() < end and "seed 0" not in process.said:
+            time.sleep(0.01)
+        end = time.monotonic() + ground.rng.uniform(0.0, 0.3) * ground.seconds
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 def runner_killed(ground: Ground, root: Path) -> None:
     process = ground.start(root, *options(ground))
-    moment(ground)
-    ground.tally.counts["runners killed"] += process.poll() is None
-    if ground.rng.random() < 0.5:
-        kill(process.pid)  # its trials find that out by themselves
-    else:
-        kill_all(process.pid)
-    code, said = ended(process)
+    moment(ground, process)
+    if process.poll() is None:
+        ground.tally.counts["killed: runners"] += 1
+        if ground.rng.random() < 0.5:
+            kill(process.pid)  # its trials find that out by themselves
+        else:
+            kill_all(process.pid)
+    code, said = process.ended()
     ground.judge(said, code, (-signal.SIGKILL, 0), "runner killed")
 
 
-def trial_killed(ground: Ground, root: Path) -> None:
+def trials_killed(ground: Ground, root: Path) -> None:
+    """One runner, some of whose trials and other processes are killed."""
     process = ground.start(root, *options(ground))
     for _ in range(ground.rng.randint(1, 4)):
-        time.sleep(ground.rng.uniform(0.0, 0.4) * ground.seconds)
+        moment(ground, process)
         victims = below(process.pid)
         if victims and process.poll() is None:
-            ground.tally.counts["processes below a runner killed"] += kill(ground.rng.choice(victims))
-    code, said = ended(process)
-    ground.judge(said, code, (0, 3, 4), "trial killed")
+            ground.tally.counts["killed: processes below a runner"] += kill(ground.rng.choice(victims))
+    code, said = process.ended()
+    ground.judge(said, code, (0, 3, 4), "trials killed")
 
 
 def at_a_write_point(ground: Ground, root: Path) -> None:
-    call = ground.rng.choice(list(CALLS))
-    count, token = ground.rng.randint(1, CALLS[call]), ground.folder / "token"
+    """One process dies at a call that makes a file last; every kind of call and file has its turn."""
+    point = ground.rng.choice(sorted(ground.points))
+    count, token = ground.rng.randint(1, min(ground.points[point], 40)), ground.folder / "token"
     token.mkdir(exist_ok=True)
-    fault = {"PYTHONPATH": f"{SITE}:{HOME}", "FAULT_CALL": call, "FAULT_COUNT": str(count), "FAULT_TOKEN": str(token)}
+    fault = {"FAULT_POINT": f"{point}:{count}", "FAULT_TOKEN": str(token)}
     process = ground.start(root, *options(ground), env=fault)
-    code, said = ended(process)
-    ground.tally.counts["killed at a write point"] += not token.exists()
-    ground.judge(said, code, (-signal.SIGKILL, 0, 3, 4), f"killed before {call} number {count}")
+    code, said = process.ended()
+    if not token.exists():
+        ground.tally.counts["killed: at a write point"] += 1
+        ground.tally.counts[f"at {point}"] += 1
+    ground.judge(said, code, (-signal.SIGKILL, 0, 3, 4), f"killed at {point} number {count}")
 
 
 def polite(ground: Ground, root: Path) -> None:
     signum = ground.rng.choice([signal.SIGINT, signal.SIGTERM])
     process = ground.start(root, *options(ground))
-    moment(ground)
+    moment(ground, process)
+    heard = process.said
     if process.poll() is None and kill(process.pid, signum):
         began = time.monotonic()
-        code, said = ended(process)
+        code, said = process.ended()
         took = time.monotonic() - began
         ground.tally.counts["interrupted by SIGINT or SIGTERM"] += 1
-        ground.tally.counts[f"left later than {POLITE_S:g} s after the signal"] += took > POLITE_S
-        ground.tally.slowest_exit_s = max(ground.tally.slowest_exit_s, took)
+        ground.tally.counts["of them, ended well at that moment"] += code == 0
+        ground.tally.exits_s.append(took)
+        ground.tally.loads.append(os.getloadavg()[0])
+        if took > POLITE_S:
+            last = " | ".join(heard.strip().splitlines()[-1:])[-200:]
+            print(f"late: {took:.1f} s after signal {signum}, exit code {code}, when it had said: {last}", flush=True)
+            ground.tally.counts[f"left later than {POLITE_S:g} s after the signal"] += 1
         # While Python itself starts nobody listens yet: the signal then ends it in its own way.
-        early = (-signum, 1) if "scale quick" not in said else ()
-        ground.judge(said if not early else "", code, (128 + signum, 0, *early), f"signal {signum}")
+        early = (-signum, 1) if not heard else ()
+        ground.judge(said if code not in early else "", code, (128 + signum, 0, *early), f"signal {signum}")
     else:
-        ended(process)
+        process.ended()
 
 
 def several(ground: Ground, root: Path) -> None:
+    """Two to four runners at once, one of them killed."""
     runners = [ground.start(root, *options(ground)) for _ in range(ground.rng.randint(2, 4))]
     ground.tally.counts["runners beside others"] += len(runners)
-    moment(ground)
     victim = ground.rng.choice(runners)
-    ground.tally.counts["runners killed"] += victim.poll() is None and kill(victim.pid)
+    moment(ground, victim)
+    ground.tally.counts["killed: runners beside others"] += victim.poll() is None and kill(victim.pid)
     for process in runners:
-        code, said = ended(process)
+        code, said = process.ended()
         ground.judge(said, code, (-signal.SIGKILL, 0, 3), "one of several runners")

@@ -1,29 +1,58 @@
-"""Loaded by every Python of a disturbed run: one process dies by SIGKILL before its n-th call that makes a file last.
+"""Loaded by every Python of a disturbed run: one process dies by SIGKILL at a call that makes a file last.
 
-FAULT_CALL names the call of `os` (fsync, replace, unlink), FAULT_COUNT is n, FAULT_TOKEN a file: who removes it dies.
+FAULT_POINT is `call:name:n`, the n-th call of `os` in a process that concerns a file of this name; FAULT_TOKEN is a
+folder: who removes it dies. FAULT_NOTES is a file that gets a line `call:name` for every such call instead.
 """
 
+import contextlib
 import os
+import re
 import signal
 
+CALLS = ("fsync", "replace", "rename", "unlink", "rmdir", "mkdir")
+PASSING = re.compile(r"^\.?(.*?)(\.[A-Za-z0-9_]+)?\.(tmp|part)$")
 
-def _arm(name: str, count: int, token: str) -> None:
-    call, calls = getattr(os, name), 0
+
+def point_of(call, arguments):  # type: ignore[no-untyped-def]
+    """`call:name`, the name without what differs from process to process."""
+    about = arguments[-1] if call in ("replace", "rename") else arguments[0]
+    if isinstance(about, int):
+        about = os.readlink(f"/proc/self/fd/{about}")
+    name = os.path.basename(os.fsdecode(about).rstrip("/"))
+    if torn := PASSING.match(name):
+        name = torn.group(1)
+    return f"{call}:{re.sub(r'[0-9]+', '9', re.sub(r'[0-9a-f]{8,}', 'f', name))}"
+
+
+def arm() -> None:
+    """Watch this process as the environment asks."""
+    if "FAULT_POINT" in os.environ or "FAULT_NOTES" in os.environ:
+        for name in CALLS:
+            setattr(os, name, _watched(name, getattr(os, name)))
+
+
+def _watched(name, call):  # type: ignore[no-untyped-def]
+    seen = [0]
 
     def deadly(*arguments, **options):  # type: ignore[no-untyped-def]
-        nonlocal calls
-        calls += 1
-        if calls == count:
-            try:
-                os.rmdir(token)
-            except OSError:
-                pass
-            else:
-                os.kill(os.getpid(), signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            _pass(point_of(name, arguments), seen)
         return call(*arguments, **options)
 
-    setattr(os, name, deadly)
+    return deadly
 
 
-if "FAULT_CALL" in os.environ:
-    _arm(os.environ["FAULT_CALL"], int(os.environ["FAULT_COUNT"]), os.environ["FAULT_TOKEN"])
+def _pass(point, seen):  # type: ignore[no-untyped-def]
+    if notes := os.environ.get("FAULT_NOTES"):
+        with open(notes, "a") as file:
+            file.write(point + "\n")
+        return
+    wanted, _, number = os.environ["FAULT_POINT"].rpartition(":")
+    seen[0] += point == wanted
+    if point == wanted and seen[0] == int(number):
+        _rmdir(os.environ["FAULT_TOKEN"])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+_rmdir = os.rmdir
+arm()
