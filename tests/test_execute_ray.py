@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from trouble_plans import checkpoints, command, plan, suite_file, until
 from harness.errors import EnvironmentProblem
 from harness.execute import connect, run_plan
 from harness.execute.cluster import ClusterExecutor
+from harness.ledger.manifest import HISTORY
 from harness.ledger.records import Ledger, Record
 from harness.ledger.watch import state
 from harness.lock import held
@@ -23,7 +25,9 @@ from harness.suite.suite import find, load
 from harness.trials.trial import Trial, trials
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("trouble")]
+pytestmark = pytest.mark.long
+CLOCKED = ("seconds", "images_per_s")  # of an entry of the history: another in each run
+TROUBLE = pytest.mark.usefixtures("trouble")  # its metrics would end a trial that asks for all metrics
 SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # among other tests a nice worker would wait for ever
@@ -89,14 +93,22 @@ def same(here: Record, far: Record) -> None:
     """The same weights, scores, values and pictures, byte for byte."""
     assert far.cost["weights_sha256"] == here.cost["weights_sha256"]
     assert (far.scores, far.references, far.spec) == (here.scores, here.references, here.spec)
-    assert far.files == here.files
-    for name in here.files:
+    assert far.files.keys() == here.files.keys()
+    for name in here.files.keys() - {HISTORY}:
         assert (far.folder / name).read_bytes() == (here.folder / name).read_bytes(), name
+    assert losses(far) == losses(here)
+
+
+def losses(record: Record) -> list[dict[str, Any]]:
+    """The history without what the clock said."""
+    lines = (record.folder / HISTORY).read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in CLOCKED} for line in lines]
 
 
 def test_the_smoke_suite_comes_out_bit_for_bit_as_at_home(there: TwoNodes, tmp_path: Path) -> None:
     todo = trials(load(find("smoke")), "quick")
     here = run_plan(todo, root=tmp_path / "here")
+    assert [record.status for record in here] == ["done"] * len(todo)
     far = on_the_cluster(there, todo, tmp_path / "far")
     assert [record.status for record in far] == ["done"] * len(todo)
     for one, other in zip(here, far, strict=True):
@@ -106,6 +118,7 @@ def test_the_smoke_suite_comes_out_bit_for_bit_as_at_home(there: TwoNodes, tmp_p
     assert not (tmp_path / "far" / "data").exists()  # images are made where they are needed
 
 
+@TROUBLE
 def test_a_trial_whose_node_died_goes_on_elsewhere_and_ends_with_the_same_weights(
     there: TwoNodes, tmp_path: Path
 ) -> None:
@@ -130,6 +143,7 @@ def test_a_trial_whose_node_died_goes_on_elsewhere_and_ends_with_the_same_weight
     assert far.scores == here.scores
 
 
+@TROUBLE
 def test_trouble_on_a_node_is_a_row_with_its_reason_and_the_others_go_on(there: TwoNodes, tmp_path: Path) -> None:
     todo = plan(tmp_path, "troubles", "raise", "abort", "leave", "none")
     raised, aborted, left, sound = on_the_cluster(there, todo, tmp_path)
@@ -141,6 +155,7 @@ def test_trouble_on_a_node_is_a_row_with_its_reason_and_the_others_go_on(there: 
     assert sound.status == "done"
 
 
+@TROUBLE
 def test_an_own_folder_of_faces_travels_once_and_leaves_no_trace_in_the_record(there: TwoNodes, tmp_path: Path) -> None:
     folder = tiny_faces.write_folder(tmp_path / "faces", size=16)
     file = suite_file(tmp_path, "own", ("none", "slow"))
@@ -157,6 +172,7 @@ def test_an_own_folder_of_faces_travels_once_and_leaves_no_trace_in_the_record(t
         assert len(list(node.glob("folders/*/src/*.exr"))) in (0, 20)
 
 
+@TROUBLE
 def test_a_node_with_other_code_refuses_and_says_so(there: TwoNodes, tmp_path: Path, alone: None) -> None:
     todo = plan(tmp_path, "other", "none")
     with connect.code() as folder:
@@ -176,6 +192,7 @@ def test_a_gpu_that_no_node_has_is_an_error(there: TwoNodes) -> None:
         connect.device_of("cuda", there.cluster.address)
 
 
+@TROUBLE
 def test_an_interrupted_command_ends_with_130_and_goes_on_when_it_is_given_again(
     there: TwoNodes, tmp_path: Path, alone: None
 ) -> None:
