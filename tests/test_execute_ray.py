@@ -27,6 +27,7 @@ from harness.trials.trial import Trial, trials
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 pytestmark = pytest.mark.long
 CLOCKED = ("seconds", "images_per_s")  # of an entry of the history: another in each run
+LONG_S = 900.0  # a busy machine starts the processes of a cluster in minutes
 TROUBLE = pytest.mark.usefixtures("trouble")  # its metrics would end a trial that asks for all metrics
 SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -126,7 +127,7 @@ def test_a_trial_whose_node_died_goes_on_elsewhere_and_ends_with_the_same_weight
     killed: list[str] = []
 
     def kill() -> None:
-        until(lambda: checkpoints(tmp_path / "far", todo[0]))
+        until(lambda: checkpoints(tmp_path / "far", todo[0]), LONG_S)
         killed.append(until(lambda: there.works_on(todo[0])))
         there.kill(killed[0])
 
@@ -201,7 +202,7 @@ def test_an_interrupted_command_ends_with_130_and_goes_on_when_it_is_given_again
     file = tmp_path / "far" / "halted.yaml"
     cluster = ("--executor", "ray", "--address", there.cluster.address)
     process = command(tmp_path / "far", file, *cluster)
-    until(lambda: checkpoints(tmp_path / "far", trial))
+    until(lambda: checkpoints(tmp_path / "far", trial), LONG_S)
     rows, _ = state(tmp_path / "far" / "halted")
     assert [(row.state, row.phase) for row in rows] == [("running", "train")]
     process.send_signal(signal.SIGINT)
@@ -212,7 +213,7 @@ def test_an_interrupted_command_ends_with_130_and_goes_on_when_it_is_given_again
     owners = f"*/halted/trials/{trial.name}/owner.json"
     until(lambda: not any(held(owner.parent) for owner in there.folder.glob(owners)))
     process = command(tmp_path / "far", file, *cluster)
-    said = process.communicate(timeout=400)[0]
+    said = process.communicate(timeout=LONG_S)[0]
     assert process.returncode == 0, said
     far = Ledger(tmp_path / "far" / "halted").read(trial.name)
     (here,) = run_plan(todo, root=tmp_path / "here")

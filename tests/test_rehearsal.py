@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import options
+from harness import options, registry
 from harness.files import write_hashed_json
 from harness.ledger.records import Ledger, Record
 from harness.score import weights
 from harness.spec import Spec
 from harness.suite import suite as suites
 from harness.suite.settings import from_options
+from harness.train.loop import write_history
 from harness.trials.plan import REHEARSAL, planned
-from harness.trials.rehearsal import STEPS, forecasts, rehearsal_of, rehearsal_trials, rehearsed
+from harness.trials.rehearsal import COSTLY, STEPS, forecasts, rehearsal_of, rehearsal_trials, rehearsed
 from harness.trials.trial import trials
 from models import pretrained
 
@@ -60,7 +61,7 @@ def test_a_run_says_what_stands_in_for_absent_weights(monkeypatch: pytest.Monkey
     assert weights.absences([options.settled(auto)]) == []
 
 
-def test_forecasts_scale_what_was_measured() -> None:
+def test_forecasts_scale_what_was_measured(tmp_path: Path) -> None:
     suite = suites.load(suites.find("smoke")).at("quick")
     overrides = from_options(["optim.steps=3000", "optim.batch=8", "data.frames=60", "data.eval_frames=30"])
     whole = trials(suite, "quick", overrides, seeds=2)
@@ -69,16 +70,32 @@ def test_forecasts_scale_what_was_measured() -> None:
     assert {trial.seed for trial in tried} == {whole[0].seed} and {trial.suite for trial in tried} != {suite.name}
     assert not {trial.digest for trial in tried} & {trial.digest for trial in whole}
     frames = tried[0].spec.data.eval_frames
-    cost = {"parameters": 2**20, "steps": STEPS, "peak_memory_mb": 916.0, "wall_s": {"train": 0.6, "score": 2.0}}
-    done = Record.of(tried[0], "done", cost=cost)
+    groups = len(tried[0].metrics)
+    cost = {
+        "parameters": 2**20, "steps": STEPS, "peak_memory_mb": 916.0, "wall_s": {"train": 4.4, "score": 4.0},
+        "waited_for_core": 0.5, "waited_while_scoring": 0.75, "evaluators": groups,
+    }  # fmt: skip
+    # The first step took 4 seconds, the second 0.4, and for half of them another had the core.
+    done = Record.of(tried[0], "done", cost=cost, folder=tmp_path / "smoke-rehearsal" / "trials" / tried[0].name)
+    done.folder.mkdir(parents=True)
+    write_history(done.folder, [{"step": 1, "seconds": 4.0}, {"step": STEPS, "seconds": 4.0 + 0.4 * (STEPS - 1)}])
     failed = replace(Record.of(tried[-1], "oom"), label=whole[-1].label)
     (found,) = forecasts(whole, [done, failed])
     assert (found.label, found.trials, found.steps) == (tried[0].label, 2, 3000)
     assert found.train_s == pytest.approx(3000 * 0.2 * 8 / tried[0].spec.optim.batch)
-    assert found.score_s == pytest.approx(2.0 * 30 / frames)
+    assert found.score_s == pytest.approx(1.0 * 30 / frames * len(whole[0].metrics) / groups)
+    assert found.scored == f"{groups} of {len(whole[0].metrics)} metrics, {frames} of 30 faces"
     # 916 MB: 700 awake, 16 of weights and moments, 200 of pictures, which grow with the batch.
     assert found.memory_mb == pytest.approx(716 + 200 * 8 / tried[0].spec.optim.batch)
     assert found.seconds is not None and found.seconds > found.train_s + found.score_s
+
+
+def test_a_rehearsal_leaves_metrics_out_that_paint_other_faces_unless_nothing_else_is_asked_for() -> None:
+    suite = suites.load(suites.find("smoke")).at("quick")
+    (names,) = {trial.metrics for trial in rehearsal_trials(rehearsal_of(suite), "quick", trials(suite, "quick"), [])}
+    assert set(names) == set(registry.entries("metric")) - COSTLY and set(names) & {"swap_score", "identity"}
+    asked = replace(suite, metrics=("mosaic",), metrics_at=(suite.top,))
+    assert rehearsal_of(asked).metrics == ("mosaic",)
 
 
 def test_a_dry_run_rests_on_a_rehearsal_of_the_same_scale_and_device(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ def until(condition: Callable[[], Any], seconds: float = 180.0) -> Any:
 
 def command(root: Path, file: Path, *more: str) -> subprocess.Popen[str]:
     """`harness run` in a process of its own, with one thread for each trial."""
-    code = "from harness.execute import devices; devices.cores = lambda: 1; from harness.cli import main; main()"
+    code = (
+        "from harness.execute import devices; devices.cores = lambda: 1; from harness.cli.__main__ import main; main()"
+    )
     arguments = ["run", str(file), "--out", str(root), "--plugin", str(PLUGIN), "--device", "cpu", *more]
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],

@@ -35,6 +35,7 @@ def show_forecasts(found: Sequence[Forecast], device: str) -> None:
             "parameters": f.parameters,
             "a step": f"{f.measured_step_s:.2f} s ({f.measured_batch} + {f.measured_batch})",
             "memory": terminal.size(int(f.measured_memory_mb * 2**20)),
+            "scored": f.scored,
             "trials": f.trials,
             "steps": f"{f.steps} ({f.batch} + {f.batch})",
             "time of one": duration(f.seconds),
@@ -47,6 +48,7 @@ def show_forecasts(found: Sequence[Forecast], device: str) -> None:
     total = duration(sum(times)) if len(times) == len(found) else "unknown (epochs over an own folder)"
     disk = terminal.size(sum(f.bytes * f.trials for f in found))
     print(
-        f"\nthe whole on this {device}, one trial after the other: about {total}, {disk}; bounds from what was measured"
+        f"\nthe whole on this {device}, one trial after the other: about {total}, {disk}; bounds from what was"
+        " measured, times the steps, pictures, faces and metrics that the whole has more"
     )
     print("this was a rehearsal: its scores and pictures come from a few steps and answer nothing")

@@ -47,6 +47,31 @@ class Look:
             return self.preview.take(model, step)
 
 
+class Clock:
+    """Instead of the preview of a rehearsal: the first and the last step enter the history, with their time."""
+
+    def moments(self, steps: int) -> set[int]:
+        """The first step and the last."""
+        return {1, steps}
+
+    def take(self, model: Any, step: int) -> dict[str, float | None]:
+        """Nothing is looked at."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Still:
+    """A model whose swaps take no time, for a rehearsal: nobody asks for their speed."""
+
+    model: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def swap(self, images: Any, person: str) -> None:
+        """No swap."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a trial works: its folder, the root of the results, its device; how many trials run, and whether on it.
@@ -76,13 +101,13 @@ def run_course(trial: Trial, record: Record, place: Place, kept: dict[str, Any],
     if kept:
         model, cost, resumed = _read_weights(trial, place, kept), kept, record.resumed_from
     else:
-        trained, waited = _train(trial, store, place, beat)
+        trained, share = _train(trial, store, place, beat)
         model, resumed = trained.model, trained.resumed_from
         beat("measure")
         with beat.through_networks():
-            cost = _cost(trial, trained, place, waited)
+            cost = _cost(trial, trained, place, share)
     beat("score")
-    clock = time.monotonic()
+    clock, waited = time.monotonic(), waited_for_a_core()
     with beat.through_networks():
         found = score.score(
             model, trial.spec, store, place.device, place.folder, place.root / "data" / "references",
@@ -91,6 +116,9 @@ def run_course(trial: Trial, record: Record, place: Place, kept: dict[str, Any],
     ended = time.monotonic()
     # A new scoring of kept weights leaves the total of the run that trained them.
     times = {"total": round(ended - place.began, 2), **cost["wall_s"], "score": round(ended - clock, 2)}
+    if trial.rehearsal:
+        waited = (waited_for_a_core() - waited) / (ended - clock)
+        cost = {**cost, "waited_while_scoring": round(waited, 3), "evaluators": len(trial.metrics)}
     beat("write")
     Ledger(place.root / trial.suite).write_values(trial.name, found.values)
     return replace(
@@ -114,7 +142,7 @@ def _train(trial: Trial, store: FaceStore, place: Place, beat: Heartbeat) -> tup
     """The trained model, and the share of the time that it waited for a core. Raises Stopped."""
     beat("train")
     clock, waited = time.monotonic(), waited_for_a_core()
-    look = Look(Preview(store, trial.spec, place.folder, place.device), beat)
+    look = Clock() if trial.rehearsal else Look(Preview(store, trial.spec, place.folder, place.device), beat)
     with _asked_to_stop() as asked:
 
         def stop() -> bool:  # the loop asks once a step
@@ -150,8 +178,12 @@ def _cost(trial: Trial, trained: Trained, place: Place, waited: float) -> dict[s
     void = void or ("shares its GPU" if place.device.type == "cuda" and place.shared else None)
     if waited > MOST_WAITING:
         void = void or WAITED
+    model: Any = Still(trained.model) if trial.rehearsal else trained.model
+    own = score.cost(model, trial.spec, place.device, trial.compute.precision)
+    if trial.rehearsal:
+        own["swap_images_per_s"] = score.spread([])
     return {
-        **score.cost(trained.model, trial.spec, place.device, trial.compute.precision),
+        **own,
         "weights_sha256": write_weights(place.folder / "weights.safetensors", trained.model.state_dict()),
         "train_images_per_s": {**score.spread(trained.images_per_s), "void": void},
         "precision": trial.compute.precision, "threads": trial.compute.threads, "device": str(place.device),

@@ -1,7 +1,8 @@
 """A rehearsal: each variant of a suite trained for a few steps at full size, and what the whole would then cost.
 
 A scale for many GPUs can so be tried on a machine without one: that each variant is built, fits into memory, trains, is
-scored and reported. Its numbers answer nothing. Time, memory and disk of the whole are foretold from what was measured.
+scored and reported. Its numbers answer nothing. Time, memory and disk of the whole are foretold from what was measured
+and counted. What would take long and show nothing is left out: metrics that paint other faces, previews, speeds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from harness.ledger.records import Record
+from harness import registry
+from harness.ledger.records import Ledger, Record
 from harness.spec import LossTerm, Spec
 from harness.suite.settings import Setting
 from harness.suite.suite import Suite
@@ -20,7 +22,9 @@ from harness.trials.plan import folder_bytes, steps_of, training_images
 from harness.trials.trial import Trial, trials
 from models import pretrained
 
-STEPS, BATCH, FRAMES, SCORED = 3, 2, 16, 8
+STEPS, BATCH, FRAMES, SCORED = 2, 2, 4, 2
+# Evaluators that paint or recognise hundreds of other faces, however few are scored: minutes of a core at 512 px.
+COSTLY = frozenset({"factors", "interpolation", "mixing", "mosaic", "recognition", "regions"})
 AWAKE_MB = 700  # of a process that has imported torch and computed nothing
 STATE_BYTES = 16  # of a parameter in training: itself, its gradient and two moments, in float32
 KEPT_BYTES = 16  # of a parameter on disk: the weights, and a checkpoint with them and two moments
@@ -28,8 +32,12 @@ KEPT_BYTES = 16  # of a parameter on disk: the weights, and a checkpoint with th
 
 def rehearsal_of(suite: Suite) -> Suite:
     """The suite under a name of its own, with one replicate and without claims: there is nothing to decide."""
-    name, seeds = f"{suite.name}-rehearsal", suite.seeds[:1]
-    return replace(suite, name=name, seeds=seeds, claims=(), until=None, looks=(), own={}, rehearsal=True)
+    wanted = suite.metrics or tuple(registry.entries("metric"))
+    cheap = tuple(name for name in wanted if name not in COSTLY) or wanted
+    return replace(
+        suite, name=f"{suite.name}-rehearsal", seeds=suite.seeds[:1], claims=(), until=None, looks=(), own={},
+        metrics=cheap, metrics_at=(suite.top,) * len(cheap), rehearsal=True,
+    )  # fmt: skip
 
 
 def rehearsal_trials(
@@ -45,7 +53,7 @@ def rehearsal_trials(
     found = trials(
         rehearsal, scale, overrides, device=compute.device, threads=compute.threads, folder_of=folder_of, adapt=adapt
     )
-    return [trial for trial in found if trial.label in labels]
+    return [replace(trial, rehearsal=True) for trial in found if trial.label in labels]
 
 
 def rehearsed(spec: Spec, kept: Collection[str] = ()) -> Spec:
@@ -55,7 +63,11 @@ def rehearsed(spec: Spec, kept: Collection[str] = ()) -> Spec:
     """
     wanted: dict[str, dict[str, Any]] = {
         "optim": {"steps": STEPS, "warmup": 0, "batch": min(BATCH, spec.optim.batch)},
-        "data": {"frames": min(FRAMES, spec.data.frames), "eval_frames": min(SCORED, spec.data.eval_frames)},
+        "data": {
+            "frames": min(FRAMES, spec.data.frames),
+            "minimum": min(FRAMES, spec.data.minimum) if spec.data.source == "builtin" else spec.data.minimum,
+            "eval_frames": min(SCORED, spec.data.eval_frames),
+        },
         "score": {"previews": 0},
     }
     changed: dict[str, Any] = {"loss": {name: _at_hand(name, term) for name, term in spec.loss.items()}}
@@ -78,6 +90,7 @@ class Forecast:
     label: str
     trials: int
     parameters: int
+    scored: str
     measured_batch: int
     measured_step_s: float
     measured_memory_mb: float
@@ -100,18 +113,18 @@ class Forecast:
 
 
 def forecasts(whole: Sequence[Trial], records: Iterable[Record]) -> list[Forecast]:
-    """A forecast for each variant whose rehearsal is done.
+    """A forecast for each variant whose rehearsal is done, as on a machine with nothing else to do.
 
-    Time of training grows with steps times batch; time of faces and scoring with their number; memory beyond weights
-    and moments with the batch. A bound from above: what is done once, is shared by variants, or is faster in larger
-    batches, is scaled too.
+    Time of training grows with steps times batch; time of faces with their number; time of scoring with the numbers of
+    faces and of metrics; memory beyond weights and moments with the batch. A bound from above: what is done once, is
+    shared by variants, or is faster in larger batches, is scaled too.
     """
     done = {record.label: record for record in records if record.status == "done"}
     found = []
     for label in dict.fromkeys(trial.label for trial in whole):
         mine = [trial for trial in whole if trial.label == label]
         if label in done:
-            found.append(_forecast(label, len(mine), mine[0].spec, done[label]))
+            found.append(_forecast(len(mine), mine[0], done[label]))
     return found
 
 
@@ -123,27 +136,39 @@ def seconds_a_face(size: int, supersample: int) -> float:
     from harness.data import faces
 
     identity, pose = torch.zeros(1, len(faces.IDENTITY)), torch.zeros(1, len(faces.POSE))
-    began = time.perf_counter()
+    began = time.process_time()
     with torch.inference_mode():
         faces.render(identity, pose, size, supersample)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
-def _forecast(label: str, count: int, spec: Spec, record: Record) -> Forecast:
-    tried, cost, wall = Spec.model_validate(record.spec), record.cost, record.cost["wall_s"]
-    steps, parameters = steps_of(spec), int(cost["parameters"])
-    step_s = wall["train"] / cost["steps"]
+def seconds_a_step(record: Record) -> float:
+    """Of a rehearsal's steps after the first, which also starts all kernels; without the wait for a core."""
+    rows = Ledger(record.folder.parent.parent).history(record)
+    first, last = (rows[0], rows[-1]) if rows else ({}, {})
+    alone = 1 - record.cost.get("waited_for_core", 0.0)
+    if rows and last["step"] > first["step"]:
+        return alone * (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
+    return alone * record.cost["wall_s"]["train"] / record.cost["steps"]
+
+
+def _forecast(count: int, trial: Trial, record: Record) -> Forecast:
+    spec, tried, cost = trial.spec, Spec.model_validate(record.spec), record.cost
+    steps, parameters, step_s = steps_of(spec), int(cost["parameters"]), seconds_a_step(record)
     larger = spec.optim.batch / tried.optim.batch
     fixed_mb = AWAKE_MB + STATE_BYTES * parameters / 2**20
     peak = float(cost["peak_memory_mb"])
     images = 2 * (training_images(spec.data) or 0)
     rendered = images + 2 * spec.data.eval_frames if images else 0
+    faces, metrics = (tried.data.eval_frames, spec.data.eval_frames), (cost["evaluators"], len(trial.metrics))
+    score_s = cost["wall_s"]["score"] * (1 - cost["waited_while_scoring"])
     return Forecast(
-        label=label, trials=count, parameters=parameters, measured_batch=tried.optim.batch,
-        measured_step_s=step_s, measured_memory_mb=peak, batch=spec.optim.batch, steps=steps,
-        train_s=None if steps is None else steps * step_s * larger,
+        label=trial.label, trials=count, parameters=parameters,
+        scored=f"{metrics[0]} of {metrics[1]} metrics, {faces[0]} of {faces[1]} faces",
+        measured_batch=tried.optim.batch, measured_step_s=step_s, measured_memory_mb=peak,
+        batch=spec.optim.batch, steps=steps, train_s=None if steps is None else steps * step_s * larger,
         faces_s=rendered * seconds_a_face(spec.data.size, spec.data.render_supersample) if rendered else 0.0,
-        score_s=wall["score"] * spec.data.eval_frames / tried.data.eval_frames,
+        score_s=score_s * faces[1] / faces[0] * metrics[1] / metrics[0],
         memory_mb=max(peak, fixed_mb + max(0.0, peak - fixed_mb) * larger),
         bytes=folder_bytes(record.folder) + KEPT_BYTES * parameters,
     )  # fmt: skip

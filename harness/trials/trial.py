@@ -44,6 +44,7 @@ class Trial:
     compute: Compute
     digest: str
     score_digest: str
+    rehearsal: bool = False  # a few steps that answer nothing: no previews, no speed of the swap
 
     @property
     def name(self) -> str:
