@@ -166,6 +166,11 @@ class Case:
         """Say why the values of metric `name` are NaN or doubtful here."""
         self.notes[name] = reason
 
+    def note_lost(self, name: str, values: np.ndarray, reason: str) -> None:
+        """Say why some of the values of metric `name` are NaN, if any is."""
+        if lost := int(np.isnan(values).sum()):
+            self.note(name, f"{lost} of {len(values)} values undefined: {reason}")
+
     def with_outputs(self, swap: Mapping[str, Tensor], rec: Mapping[str, Tensor] | None = None) -> Case:
         """The same evaluation set with other outputs and no model behind them."""
         return replace(

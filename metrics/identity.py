@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from metrics.case import DIRECTIONS, LOST, Case, Evaluator, as_values, driver_of, target_of
+from metrics.case import DIRECTIONS, LOST, Case, Evaluator, as_values, driver_of, mean_of, target_of
 from metrics.info import MetricInfo
 
 CODE_VALUE = 1 / 255  # differences below one 8-bit code value are noise
@@ -74,7 +74,12 @@ def leak_gap(swap: np.ndarray, own: np.ndarray, copy: np.ndarray, mean_face: np.
     A ratio of means, because a mean of ratios rests on the pictures that are left. Undefined where more than a tenth
     of the pictures is reconstructed hardly better than a copy would be (by a tenth of its error, or one code value),
     and where the reconstructions are hardly better than the mean picture: a collapsed model has nothing to leak into.
+    Pictures without a head (NaN) are left out, a tenth of them at most.
     """
+    shown = ~np.isnan(swap + own + copy + mean_face)
+    if 1 - shown.mean() > LOST:
+        return Gap(np.nan, f"{(~shown).sum()} of {len(shown)} pictures show no head")
+    swap, own, copy, mean_face = (error[shown] for error in (swap, own, copy, mean_face))
     if mean_face.mean() - own.mean() <= RELATIVE_MARGIN * mean_face.mean():
         return Gap(np.nan, "the reconstructions are hardly better than the target's mean picture")
     lost = copy - own <= np.maximum(RELATIVE_MARGIN * copy, CODE_VALUE)
@@ -113,16 +118,10 @@ def errors(case: Case, swap: Mapping[str, Tensor] | None = None) -> Errors:
         copy=case.remember("copy_error", lambda: distance(lambda way: case.images[driver_of(way)]), fixed=True),
         mean_face=case.remember(
             "mean_face_error",
-            lambda: distance(lambda way: case.images[target_of(way)].mean(0, keepdim=True)),
+            lambda: distance(mean_face),
             fixed=True,
         ),
     )
-
-
-def _note_undefined(case: Case, name: str, values: np.ndarray, reason: str) -> None:
-    lost = int(np.isnan(values).sum())
-    if lost:
-        case.note(name, f"{lost} of {len(values)} values undefined: {reason}")
 
 
 def _pixels(case: Case) -> Iterator[tuple[str, np.ndarray]]:
@@ -132,18 +131,21 @@ def _pixels(case: Case) -> Iterator[tuple[str, np.ndarray]]:
         mask = swap_mask(case.alpha[driver_of(way)], case.alpha[target_of(way)])
         moved[way] = transfer(case.swap[way], driver, truth, mask, floor=CODE_VALUE)
     along = case.both(lambda way: moved[way].along)
-    _note_undefined(case, "identity_transfer", along, "driver and truth look alike (under one code value)")
+    for name in ("identity_transfer", "off_axis"):
+        case.note_lost(name, along, "driver and truth look alike (under one code value), or neither shows a head")
     yield "identity_transfer", along
     yield "off_axis", case.both(lambda way: moved[way].off_axis)
     found = errors(case)
     if found.gap.reason:
         case.note("leak_gap", found.gap.reason)
     yield "leak_gap", np.array([found.gap.value])
+    case.note_lost("swap_error", found.swap, "neither the driver nor the truth shows a head")
     yield "swap_error", found.swap
-    exact = found.own.mean() <= 0.1 * CODE_VALUE
-    if exact:
-        case.note("swap_ratio", "the reconstruction is exact, a ratio to its error has no meaning")
-    yield "swap_ratio", np.array([np.nan if exact else found.swap.mean() / found.own.mean()])
+    exact = mean_of(found.own) <= 0.1 * CODE_VALUE
+    reason = found.gap.reason or ("the reconstruction is exact, a ratio to its error has no meaning" if exact else "")
+    if reason:
+        case.note("swap_ratio", reason)
+    yield "swap_ratio", np.array([np.nan if reason else mean_of(found.swap) / mean_of(found.own)])
 
 
 def _cycle(case: Case) -> Iterator[tuple[str, np.ndarray]]:
@@ -178,6 +180,11 @@ EVALUATORS = {
                 decimals=3,
                 ladder="blend",
                 ends=(0.0, 1.0),
+                controls={
+                    "blurred_copy": (float("-inf"), 0.5),
+                    "half_face": (0.2, 0.8),
+                    "poor_reconstruction": (0.999, 1.001),
+                },
             ),
             MetricInfo(
                 "off_axis",
@@ -189,6 +196,7 @@ EVALUATORS = {
                 decimals=3,
                 ladder="collapse",
                 ends=(None, 0.0),
+                controls=dict.fromkeys(("mean_face", "other_pose", "half_face", "blurred_copy"), (0.1, float("inf"))),
                 bounds=(0.0, None),
             ),
             MetricInfo(
@@ -213,6 +221,7 @@ EVALUATORS = {
                 decimals=4,
                 ladder="blend",
                 ends=(None, 0.0),
+                controls={"poor_reconstruction": (0.0, 1e-6)},
                 bounds=(0.0, None),
             ),
             MetricInfo(
@@ -224,6 +233,7 @@ EVALUATORS = {
                 title="Swap / reconstruction error",
                 decimals=2,
                 ladder="blend_soft",
+                controls={"mean_face": None, "poor_reconstruction": None},
                 bounds=(0.0, None),
             ),
         ),

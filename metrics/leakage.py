@@ -119,10 +119,10 @@ def _leakage(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     assert case.mu is not None
     mu = {person: case.mu[person].float() for person in PEOPLE}
     share = float("nan")
-    if case.matched:
+    if case.matched and case.count > 1:
         share = identity_variance_share(mu["src"], mu["dst"])
     else:
-        case.note("identity_variance_share", "needs ground truth: latents of the same poses")
+        case.note("identity_variance_share", "needs ground truth: two latents or more of the same poses")
     yield "identity_variance_share", np.array([share])
     bits = identity_bits(mu["src"], mu["dst"], matched=case.matched)
     yield "identity_bits", np.array([bits.linear])

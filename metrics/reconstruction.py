@@ -90,8 +90,10 @@ def _reconstruction(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     def face(person: str) -> Tensor:
         return case.alpha[person] > FACE_ALPHA
 
-    yield "rec_l1_face", people(lambda p: masked_l1(case.rec[p], case.images[p], face(p)))
-    yield "rec_l1_background", people(lambda p: masked_l1(case.rec[p], case.images[p], ~face(p)))
+    for name, mask in (("rec_l1_face", face), ("rec_l1_background", lambda p: ~face(p))):
+        values = people(lambda p, mask=mask: masked_l1(case.rec[p], case.images[p], mask(p)))
+        case.note_lost(name, values, f"the picture has no pixel of the {name.rsplit('_', 1)[-1]}")
+        yield name, values
     yield "rec_psnr", people(lambda p: psnr(case.rec[p], case.images[p]))
     yield "rec_psnr_linear", people(lambda p: psnr(to_linear(case.rec[p]), to_linear(case.images[p])))
     yield "rec_ssim", people(lambda p: ssim(case.rec[p], case.images[p]))
@@ -119,6 +121,7 @@ EVALUATORS = {
                 title="Reconstruction L1, face",
                 decimals=4,
                 ladder="rec_blur",
+                controls={"poor_reconstruction": (0.01, float("inf"))},
                 ends=(None, 0.0),
                 bounds=(0.0, None),
             ),
@@ -143,6 +146,7 @@ EVALUATORS = {
                 title="Reconstruction PSNR",
                 decimals=2,
                 ladder="rec_blur",
+                controls={"poor_reconstruction": (float("-inf"), 40.0)},
                 bounds=(None, 100.0),
             ),
             MetricInfo(
@@ -165,6 +169,7 @@ EVALUATORS = {
                 title="Reconstruction SSIM",
                 decimals=3,
                 ladder="rec_blur",
+                controls={"poor_reconstruction": (float("-inf"), 0.98)},
                 ends=(None, 1.0),
                 bounds=(None, 1.0),
             ),
@@ -177,6 +182,7 @@ EVALUATORS = {
                 title="Reconstruction MS-SSIM",
                 decimals=3,
                 ladder="rec_blur",
+                controls={"poor_reconstruction": (float("-inf"), 0.99)},
                 ends=(None, 1.0),
                 bounds=(None, 1.0),
             ),

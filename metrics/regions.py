@@ -44,10 +44,11 @@ def _errors(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     heads = swap_mask(case.alpha["src"], case.alpha["dst"])
     masks["rest"] = heads & ~masks["glasses"] & ~masks["hair"]
     for name, mask in masks.items():
-        errors = [as_values(masked_l1(case.swap[way], case.truth(way), mask)) for way in DIRECTIONS]
-        if np.isnan(errors[0]).all():
+        errors = np.concatenate([as_values(masked_l1(case.swap[w], case.truth(w), mask)) for w in DIRECTIONS])
+        case.note_lost(f"swap_error_{name}", errors, f"no pixel of {WHERE[name]} in the driver or the truth")
+        if np.isnan(errors).all():
             case.note(f"swap_error_{name}", f"neither person has {name}")
-        yield f"swap_error_{name}", np.concatenate(errors)
+        yield f"swap_error_{name}", errors
 
 
 EVALUATORS = {

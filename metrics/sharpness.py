@@ -155,10 +155,15 @@ def _sharpness(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             case.note(name, "needs ground truth")
             yield name, np.full(1, np.nan)
     for prefix, read in shown.items():
+        values = {}
         for k in range(BANDS):
-            yield f"{prefix}sharpness_gain_{k + 1}", np.concatenate([as_values(b.gain[:, k]) for b, _ in read])
-            yield f"{prefix}sharpness_detail_{k + 1}", np.concatenate([as_values(b.detail[:, k]) for b, _ in read])
-        yield f"{prefix}sharpness_edge_width", np.concatenate([as_values(widths) for _, widths in read])
+            values[f"gain_{k + 1}"] = np.concatenate([as_values(b.gain[:, k]) for b, _ in read])
+            values[f"detail_{k + 1}"] = np.concatenate([as_values(b.detail[:, k]) for b, _ in read])
+        values["edge_width"] = np.concatenate([as_values(widths) for _, widths in read])
+        for what, some in values.items():
+            name = f"{prefix}sharpness_{what}"
+            case.note_lost(name, some, "the true picture has nothing here, or is too small for this band")
+            yield name, some
 
 
 _NAMES = tuple(f"{what}_{k + 1}" for k in range(BANDS) for what in ("gain", "detail"))

@@ -82,8 +82,9 @@ def _structure(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             ("rec_", np.concatenate([seen.factor(seen.rec[p], name) for p in PEOPLE]), own),
             ("floor_", np.concatenate([seen.factor(seen.real[p], name) for p in PEOPLE]), own),
         ):
-            yield f"{prefix}{name}_r2", np.array([r2(found, wanted)])
-            yield f"{prefix}{name}_gain", np.array([gain(found, wanted)])
+            for what, value in (("r2", r2(found, wanted)), ("gain", gain(found, wanted))):
+                case.note_lost(f"{prefix}{name}_{what}", np.array([value]), "it does not vary in these pictures")
+                yield f"{prefix}{name}_{what}", np.array([value])
 
     yield from _detection(case, seen)
 

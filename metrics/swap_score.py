@@ -30,15 +30,18 @@ def skill(error: np.ndarray, reference: np.ndarray) -> np.ndarray:
     The reference is the mean over its direction: each picture weighs the same, the mean of the skills is the skill of
     the means, and no picture's own small reference makes it an outlier. Negative: worse than the reference.
     """
-    means = reference.reshape(2, -1).mean(axis=1)
+    means = np.array([mean_of(half) for half in reference.reshape(2, -1)])
     return 1 - error / np.repeat(means, len(error) // 2)
 
 
 def pixel_skill(case: Case) -> np.ndarray:
     """(2M,) skill of the swaps' masked L1; NaN where driver and truth look alike (under one code value)."""
     found = errors(case)
-    reference = np.stack([found.mean_face, GHOST * found.copy]).reshape(2, 2, -1).mean(axis=2).min(axis=0)
-    if reference.min() <= CODE_VALUE:
+    trivial = np.stack([found.mean_face, GHOST * found.copy]).reshape(2, 2, -1)
+    reference = np.apply_along_axis(mean_of, 2, trivial).min(axis=0)
+    if np.isnan(reference).any():
+        case.note("pixel_skill", "more than a tenth of the pictures of a direction shows no head")
+    elif reference.min() <= CODE_VALUE:
         case.note("pixel_skill", "the two people look alike: an answer without a swap errs by under one code value")
         return np.full(len(found.swap), np.nan)
     return skill(found.swap, np.repeat(reference, len(found.swap) // 2))
@@ -135,7 +138,6 @@ EVALUATORS = {
                 ladder="pose",
                 ends=(None, 1.0),
                 controls={"mean_face": (-0.01, 0.01), "frozen_expression": (NEVER, 0.5)},
-                bounds=(None, 1.0),
             ),
         ),
         frozenset({"truth", "regressor"}),
