@@ -67,7 +67,9 @@ def test_check_prints_known_end_points_and_names_the_metric_that_fails(few: None
     text = (tmp_path / "out/ladder.md").read_text()
     assert "| identity_transfer | 1 | 0 |" in text and "- backwards: " in text
     names = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert {"metrics-oracle.png", "metrics-copy.png", "metrics-checkerboard.png"} <= names
+    assert {"metrics-oracle.png", "metrics-copy.png", "metrics-checkerboard.png", "metrics-half_face.png"} <= names
+    assert rows["leak_gap"]["controls"]["ghost"] == pytest.approx(0.5, abs=0.05)
+    assert "| leak_gap | " in text and " undefined | " in text
 
     strict = RUNNER.invoke(metrics_app, [*arguments[:7], "--strict"])
     assert isinstance(strict.exception, CheckFailed) and "backwards" in str(strict.exception)

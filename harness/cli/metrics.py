@@ -24,7 +24,7 @@ metrics_app = typer.Typer(
 )
 metrics_app.command()(calibrate)
 HEADS = ("oracle", "copy", "mean_face")
-SHOWN = ("identity_transfer", "off_axis", "yaw_error", "sharpness_detail_1", "checkerboard_rms_1")  # under the pictures
+SHOWN = ("swap_score", "identity_transfer", "off_axis", "yaw_error", "sharpness_detail_1", "checkerboard_rms_1")
 
 Size = Annotated[int, typer.Option(min=16, max=1024, help="Image side, pixels.")]
 Pairs = Annotated[int, typer.Option("--pairs", min=4, max=1000, metavar="N", help="Evaluation pairs to render.")]
@@ -66,7 +66,7 @@ def check(
     if json:
         terminal.as_json({"data": title, "metrics": table})
     else:
-        terminal.table({k: v for k, v in line.items() if k != "values"} for line in table)
+        terminal.table({k: v for k, v in line.items() if k not in prove.LISTS} for line in table)
         print(f"\n{title}: {sum(row.valid is True for row in rows)} metrics proved, {len(invalid)} invalid")
         for row in invalid:
             print(f"invalid here: {row.metric}: {row.reason}")
@@ -162,4 +162,5 @@ def _line(row: LadderRow, ends: dict[str, dict[str, float]]) -> dict[str, Any]:
         "valid": {True: "yes", False: "invalid here", None: "not judged"}[row.valid],
         "reason": row.reason,
         "values": list(row.values),
+        "controls": dict(row.controls),
     }

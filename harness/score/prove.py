@@ -19,6 +19,7 @@ from harness.score import score
 from metrics import ladder, references
 from metrics.case import Case, Evaluator, mean_of
 
+LISTS = ("values", "controls")  # of a metric's line: too much for one row
 TILE, MARGIN, LINE = 128, 4, 13  # pixels: side of a shown picture, space around it, height of a line of text
 
 
@@ -41,10 +42,20 @@ def write(folder: Path, title: str, command: str, table: list[dict[str, Any]]) -
     folder.mkdir(parents=True, exist_ok=True)
     content = {"schema_version": 1, "data": title, "command": command, "metrics": _rounded(table)}
     write_atomic(folder / "ladder.json", (json.dumps(content, indent=1) + "\n").encode())
-    names = [name for name in table[0] if name not in ("values", "reason")]
+    names = [name for name in table[0] if name not in (*LISTS, "reason")]
     lines = [f"# Ladder: {title}", "", f"Made by `{command}`.", "", "| " + " | ".join(names) + " |"]
     lines.append("|" + " --- |" * len(names))
     lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in table]
+    controls = list(dict.fromkeys(control for row in table for control in row["controls"]))
+    lines += [
+        "",
+        "What is said on single references, where something is known of it; `undefined` where nothing is:",
+        "",
+    ]
+    lines += ["| metric | " + " | ".join(controls) + " |", "|" + " --- |" * (len(controls) + 1)]
+    for row in (row for row in table if row["controls"]):
+        said = [_said(row["controls"][name]) if name in row["controls"] else "" for name in controls]
+        lines.append(f"| {row['metric']} | " + " | ".join(said) + " |")
     lines += ["", "Invalid or not judged, and why:", ""]
     lines += [f"- {row['metric']}: {row['reason']}" for row in table if row["reason"]]
     write_atomic(folder / "ladder.md", ("\n".join(lines) + "\n").encode())
@@ -52,11 +63,17 @@ def write(folder: Path, title: str, command: str, table: list[dict[str, Any]]) -
 
 def _rounded(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [clean(inner) for inner in value]
         return (float(f"{value:.6g}") if np.isfinite(value) else None) if isinstance(value, float) else value
 
     return [{key: clean(value) for key, value in row.items()} for row in table]
+
+
+def _said(value: float) -> str:
+    return "undefined" if np.isnan(value) else f"{value:.4g}"
 
 
 def _cell(value: Any) -> str:
@@ -71,14 +88,21 @@ def draw(case: Case, evaluators: Mapping[str, Evaluator], folder: Path, shown: t
         "oracle": references.oracle_case(case),
         "copy": references.copy_case(case),
         "mean_face": references.mean_face_case(case),
+        "ghost": references.ghost_case(case),
+        "half_face": references.half_face_case(case),
+        "other_pose": references.other_pose_case(case),
+        "blurred_copy": references.blurred_copy_case(case),
         "blurred": references.blurred_case(case, 2.0),
         "checkerboard": references.checkerboard_case(case, 1, 0.03),
     }
+    if case.render is not None:
+        made["frozen_expression"] = references.frozen_expression_case(case)
+    asked = {name: group for name, group in evaluators.items() if {info.name for info in group.infos} & set(shown)}
     folder.mkdir(parents=True, exist_ok=True)
     rows = [round(k * (case.count - 1) / 3) for k in range(3)]
     paths = []
     for name, reference in made.items():
-        means = _means(reference, evaluators)
+        means = _means(reference, asked)
         strip = [image for row in rows for image in (case.images["src"][row], reference.swap["src->dst"][row])]
         texts = [f"{metric}  {means[metric]:.3g}" for metric in shown if metric in means]
         paths.append(folder / f"metrics-{name}.png")
