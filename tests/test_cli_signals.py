@@ -13,7 +13,8 @@ import pytest
 
 HOME = Path(__file__).resolve().parent.parent
 BUSY = """\
-import sys, threading, time
+import signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from pathlib import Path
 from harness.cli import __main__ as command, signals
 signals.LEAVE_S = 0.5

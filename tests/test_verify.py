@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -236,6 +237,11 @@ def test_of_a_damaged_image_the_set_is_what_to_delete(tmp_path: Path) -> None:
     (faces / "src" / "00000.exr").unlink()
     (finding,) = verify_folder(tmp_path).findings
     assert finding.remedy == "rebuild it: delete faces-1, the next run that needs it makes it anew"
+    shutil.rmtree(faces)
+    (tmp_path / "data" / "references").mkdir()
+    (tmp_path / "data" / "references" / "1.json").write_text("{}")
+    (finding,) = verify_folder(tmp_path).findings
+    assert finding.remedy.startswith("rebuild it: delete it, ")
 
 
 def test_the_verb_names_the_damage_and_ends_with_1(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def main() -> int:
     asked.add_argument("--cold", type=float, default=0.05, help="share of the processes that start with all imports")
     options = asked.parse_args()
     kinds = {name: KINDS[name] for name in options.only or KINDS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, as shells do beside them, it stays so below
     print(f"seed {options.seed}", flush=True)
     tally, end = Tally(), time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:

@@ -103,6 +103,7 @@ class Ground:
     cold: float = 0.05
     seconds: float = 0.0  # that the undisturbed run took
     points: dict[str, int] = field(default_factory=dict)  # calls that make a file last: how many a run makes
+    later: set[str] = field(default_factory=set)  # those that a run makes whose images are there already
     standby: Standby | None = None
 
     @property
@@ -122,10 +123,13 @@ class Ground:
         code, said = self.start(self.folder / "noted", env={"FAULT_NOTES": str(notes)}).ended()
         assert code == 0, said
         self.points = dict(Counter(notes.read_text().split()))
+        notes.unlink()
         began = time.monotonic()
-        code, said = self.start(self.whole, "--jobs", "1").ended()
+        shutil.copytree(self.folder / "noted" / "data", self.whole / "data")
+        code, said = self.start(self.whole, "--jobs", "1", env={"FAULT_NOTES": str(notes)}).ended()
         assert code == 0, said
         self.seconds = time.monotonic() - began
+        self.later = set(notes.read_text().split())
 
     def close(self) -> None:
         """End the standing process."""
@@ -178,11 +182,12 @@ class Ground:
 
     def finish(self, root: Path, what: str, gone: Collection[str] = ()) -> None:
         """Let the suite end undisturbed, and compare what it came to; previews of these names may be gone."""
+        began = time.time()
         code, said = self.start(root, "--retry-failed").ended()
         self.judge(said, code, (0,), f"{what}, then undisturbed")
         for difference in differences(self.whole, root, gone):
             self.tally.problem(f"{what}: {difference}")
-        for left in leftovers(root):
+        for left in leftovers(root, began):
             self.tally.problem(f"{what}: left behind: {left.relative_to(root)}")
         self.tally.counts["runs compared with the undisturbed one"] += 1
 
@@ -195,11 +200,11 @@ class Ground:
             self.tally.problem(f"{what}: exit code {code}: {last}")
 
 
-def leftovers(root: Path) -> list[Path]:
-    """What a killed run leaves of itself, and the next one should have swept away."""
+def leftovers(root: Path, began: float) -> list[Path]:
+    """What a killed run leaves of itself, and the next one, which began then, should have swept away."""
     found = [path for name in ("owner.json", "job.json", "status.json", "checkpoint") for path in root.rglob(name)]
     torn = [*root.glob("tiny/**/.*"), *root.glob("tiny/**/*.tmp"), *root.glob("data/**/*.tmp"), *root.glob("data/.*")]
-    settled = time.time() - SETTLED_S
+    settled = began - SETTLED_S
     return [
         path for path in {*found, *torn}
         if not path.name.startswith(".guard") and (path.parent != root / "tiny" or path.stat().st_mtime < settled)

@@ -11,6 +11,7 @@ from tests.faults.ground import Command, Ground, below, kill, kill_all
 
 LIVES = (4, 12)  # of a disturbed suite, before it may end in peace
 POLITE_S = 5.0
+POINTS = 4  # at which processes die in one run
 
 
 def interrupted(ground: Ground) -> None:
@@ -33,7 +34,7 @@ def options(ground: Ground) -> list[str]:
 
 def moment(ground: Ground, process: Command) -> None:
     """Wait until a random moment: of the time that a whole run takes, or soon after a trial has begun."""
-    end = time.monotonic() + ground.rng.uniform(0.0, 0.8) * ground.seconds
+    end = time.monotonic() + ground.rng.uniform(0.0, 0.6) * ground.seconds
     if ground.rng.random() < 0.5:
         while process.poll() is None and time.monotonic() < end and "seed 0" not in process.said:
             time.sleep(0.01)
@@ -68,17 +69,19 @@ def trials_killed(ground: Ground, root: Path) -> None:
 
 
 def at_a_write_point(ground: Ground, root: Path) -> None:
-    """One process dies at a call that makes a file last; every kind of call and file has its turn."""
-    point = ground.rng.choice(sorted(ground.points))
-    count, token = ground.rng.randint(1, min(ground.points[point], 40)), ground.folder / "token"
-    token.mkdir(exist_ok=True)
-    fault = {"FAULT_POINT": f"{point}:{count}", "FAULT_TOKEN": str(token)}
-    process = ground.start(root, *options(ground), env=fault)
+    """Processes die at calls that make a file last, one at each of a few; every call and file has its turn."""
+    points = [point for point in sorted(ground.points) if point in ground.later or not (root / "data").is_dir()]
+    token, fatal = ground.folder / "token", []
+    for point in ground.rng.sample(points, min(len(points), POINTS)):
+        fatal.append(f"{point}:{ground.rng.randint(1, min(ground.points[point], 4))}")
+        (token / fatal[-1]).mkdir(parents=True, exist_ok=True)
+    process = ground.start(root, *options(ground), env={"FAULT_POINTS": " ".join(fatal), "FAULT_TOKEN": str(token)})
     code, said = process.ended()
-    if not token.exists():
-        ground.tally.counts["killed: at a write point"] += 1
-        ground.tally.counts[f"at {point}"] += 1
-    ground.judge(said, code, (-signal.SIGKILL, 0, 3, 4), f"killed at {point} number {count}")
+    for one in fatal:
+        if not (token / one).exists():
+            ground.tally.counts["killed: at a write point"] += 1
+            ground.tally.counts[f"at {one.rpartition(':')[0]}"] += 1
+    ground.judge(said, code, (-signal.SIGKILL, 0, 3, 4), f"killed at {fatal}")
 
 
 def polite(ground: Ground, root: Path) -> None:
@@ -106,12 +109,12 @@ def polite(ground: Ground, root: Path) -> None:
 
 
 def several(ground: Ground, root: Path) -> None:
-    """Two to four runners at once, one of them killed."""
+    """Two to four runners at once, all but one of them killed."""
     runners = [ground.start(root, *options(ground)) for _ in range(ground.rng.randint(2, 4))]
     ground.tally.counts["runners beside others"] += len(runners)
-    victim = ground.rng.choice(runners)
-    moment(ground, victim)
-    ground.tally.counts["killed: runners beside others"] += victim.poll() is None and kill(victim.pid)
+    for victim in runners[1:]:
+        moment(ground, victim)
+        ground.tally.counts["killed: runners beside others"] += victim.poll() is None and kill(victim.pid)
     for process in runners:
         code, said = process.ended()
         ground.judge(said, code, (-signal.SIGKILL, 0, 3), "one of several runners")

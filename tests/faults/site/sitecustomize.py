@@ -1,7 +1,8 @@
-"""Loaded by every Python of a disturbed run: one process dies by SIGKILL at a call that makes a file last.
+"""Loaded by every Python of a disturbed run: processes die by SIGKILL at a call that makes a file last.
 
-FAULT_POINT is `call:name:n`, the n-th call of `os` in a process that concerns a file of this name; FAULT_TOKEN is a
-folder: who removes it dies. FAULT_NOTES is a file that gets a line `call:name` for every such call instead.
+FAULT_POINTS are `call:name:n`, each the n-th call of `os` in a process that concerns a file of this name; in the folder
+FAULT_TOKEN is a folder for each: who removes it dies. FAULT_NOTES is a file that gets a line `call:name` for every such
+call instead.
 """
 
 import contextlib
@@ -26,13 +27,13 @@ def point_of(call, arguments):  # type: ignore[no-untyped-def]
 
 def arm() -> None:
     """Watch this process as the environment asks."""
-    if "FAULT_POINT" in os.environ or "FAULT_NOTES" in os.environ:
+    if "FAULT_POINTS" in os.environ or "FAULT_NOTES" in os.environ:
         for name in CALLS:
             setattr(os, name, _watched(name, getattr(os, name)))
 
 
 def _watched(name, call):  # type: ignore[no-untyped-def]
-    seen = [0]
+    seen = {}  # type: ignore[var-annotated]
 
     def deadly(*arguments, **options):  # type: ignore[no-untyped-def]
         with contextlib.suppress(OSError):
@@ -47,10 +48,9 @@ def _pass(point, seen):  # type: ignore[no-untyped-def]
         with open(notes, "a") as file:
             file.write(point + "\n")
         return
-    wanted, _, number = os.environ["FAULT_POINT"].rpartition(":")
-    seen[0] += point == wanted
-    if point == wanted and seen[0] == int(number):
-        _rmdir(os.environ["FAULT_TOKEN"])
+    seen[point] = seen.get(point, 0) + 1
+    if f"{point}:{seen[point]}" in os.environ["FAULT_POINTS"].split():
+        _rmdir(os.path.join(os.environ["FAULT_TOKEN"], f"{point}:{seen[point]}"))
         os.kill(os.getpid(), signal.SIGKILL)
 
 
