@@ -10,13 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from trouble_plans import FULLER, QUICK, checkpoints, plan
 
+from harness.data.store import open_store
 from harness.execute import run, run_plan
 from harness.execute.done import is_done
 from harness.execute.sweep import SETTLED_S, sweep
 from harness.ledger.records import Ledger, Record
 from harness.lock import claim_trial
+from harness.train.loop import train
 
 pytestmark = pytest.mark.usefixtures("one_core", "trouble")
 
@@ -37,6 +40,18 @@ def test_a_trial_run_alone_has_the_weights_it_had_among_others(root: Path) -> No
         shutil.rmtree(Ledger(root / "alone").trial_folder(trial.name))
         assert weights_of(run_plan(trials, root=root, jobs=1)) == before
     assert [record.cost["threads"] for record in Ledger(root / "alone").records()] == [1, 1]
+
+
+def test_a_trial_killed_between_its_last_checkpoint_and_its_history_ends_with_its_history(root: Path) -> None:
+    (trial,) = plan(root, "history", "none")
+    folder = Ledger(root / "history").trial_folder(trial.name)
+    store = open_store(trial.spec.data, trial.seed, root)
+    train(trial.spec, trial.seed, store, torch.device("cpu"), folder, compute=trial.compute)
+    history = (folder / "history.jsonl").read_text()
+    (folder / "history.jsonl").unlink()
+    (record,) = run_plan([trial], root=root)
+    assert (record.status, record.resumed_from) == ("done", trial.spec.optim.steps)
+    assert (folder / "history.jsonl").read_text() == history and "history.jsonl" in record.files
 
 
 # Done is done, and only what is sound is done.

@@ -26,10 +26,8 @@ def verify_folder(folder: Path) -> Verdict:
     kept = [path for kind in ("store-*", "faces-*", "references") for path in folder.glob(f"**/data/{kind}")]
     for data in sorted({path.parent for path in kept}):
         for path, why in checked_data(data):
-            found += _verdict(
-                [(path, why)],
-                REBUILD.format(what="it" if path.parent.name == "references" else path.relative_to(data).parts[0]),
-            )
+            kind = path.relative_to(data).parts[0]
+            found += _verdict([(path, why)], REBUILD.format(what="it" if kind == "references" else kind))
     if (folder / "manifest.json").is_file() and (folder / "src").is_dir():
         found += _verdict(checked_faces(folder), MAKE_ANEW)
     records = ((path, kept_damage(path)) for path in sorted(folder.glob("**/bench/*-*-*.json")))

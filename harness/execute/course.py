@@ -27,8 +27,9 @@ from harness.ledger.records import Ledger, Record
 from harness.options import build_model
 from harness.score import score
 from harness.score.pictures import Preview
+from harness.train import checkpoint
 from harness.train.checkpoint import read_weights, write_weights
-from harness.train.loop import Interrupted, Trained, train
+from harness.train.loop import Interrupted, Trained, train, write_history
 from harness.trials.trial import Trial
 
 WAITED = "others were computing, and the trial had to wait for its core"
@@ -157,6 +158,9 @@ def _train(trial: Trial, store: FaceStore, place: Place, beat: Heartbeat) -> tup
         except Interrupted as stopped:
             print(stopped)
             raise Stopped from stopped
+    if trained.resumed_from == trained.steps:  # killed between its last checkpoint and the history beside it
+        kept = checkpoint.load(place.folder / "checkpoint")
+        write_history(place.folder, kept.meta["history"] if kept else [])
     for note in trained.notes:
         print(note)
     return trained, (waited_for_a_core() - waited) / (time.monotonic() - clock)

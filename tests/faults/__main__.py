@@ -40,7 +40,8 @@ def main() -> int:
         ground = Ground(Path(folder), random.Random(options.seed), tally, options.cold)
         try:
             ground.prepare()
-            print(f"an undisturbed run takes {ground.seconds:.1f} s", flush=True)
+            points = ", ".join(f"{point} {count}" for point, count in sorted(ground.points.items()))
+            print(f"an undisturbed run takes {ground.seconds:.1f} s; its write points: {points}", flush=True)
             rounds(ground, kinds, end)
         finally:
             ground.close()
