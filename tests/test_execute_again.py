@@ -178,6 +178,8 @@ def test_what_a_killed_run_left_is_swept_by_the_next(root: Path) -> None:
     dead = {"pid": 2**22 + 1, "started": "1", "host": os.uname().nodename, "since": 0}
     left = [record.folder / name for name in (".record.json.99.tmp", "status.json", "job.json", "owner.json")]
     left += [record.folder / "pictures" / ".median.png.part", root / "swept" / f".plan.json.{2**22 + 1}.tmp"]
+    (record.folder / "checkpoint").mkdir()
+    left += [record.folder / "checkpoint" / "step-000000009.json"]
     for file in left:
         file.write_text(json.dumps(dead))
         os.utime(file, (time.time() - 2 * SETTLED_S,) * 2)
@@ -185,6 +187,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(root: Path) -> None:
     mine.write_text("a living process writes this")
     (after,) = run_plan([trial], root=root)
     assert [file.name for file in left if file.exists()] == []
+    assert not (record.folder / "checkpoint").exists()
     assert mine.exists() and after.sha256 == record.sha256
 
 

@@ -17,7 +17,7 @@ from harness.execute.done import damage, drop_damaged, is_done, kept_training, l
 from harness.execute.executor import Attempt, Ended, Executor, Job
 from harness.execute.local import LocalExecutor
 from harness.execute.patience import SILENCE_S, TIME_LIMIT_S, Patience, sign_of_life
-from harness.execute.sweep import sweep
+from harness.execute.sweep import sweep, sweep_checkpoints
 from harness.ledger.records import Ledger, Record
 from harness.lock import Busy, claim_trial, held
 from harness.trials.trial import Trial
@@ -60,6 +60,8 @@ def run_plan(
         if found := damage(before[trial.name], trial):
             print(f"warning: {found}", file=sys.stderr)
     waiting = [t for t in trials if not is_done(before[t.name], t, retry_failed)]
+    whole = {trial.name for trial in trials} - {trial.name for trial in waiting}
+    sweep_checkpoints(ledger.folder, [name for name in whole if (one := before[name]) and one.status == "done"])
     place = executor or _local(root, trials[0].compute.device, jobs, per_gpu)
     run = _Run(ledger, place, waiting, retry_failed, timeout_s, silence_s)
     with place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,15 @@ def sweep(suite: Path, names: Iterable[str]) -> None:
             with contextlib.suppress(Busy), claim_trial(folder):
                 for file in _left(folder):
                     file.unlink(missing_ok=True)
+
+
+def sweep_checkpoints(suite: Path, names: Iterable[str]) -> None:
+    """Remove the checkpoints of these trials, which are done: whoever was killed with the record written left them."""
+    for name in names:
+        folder = suite / "trials" / name
+        if (folder / "checkpoint").is_dir():
+            with contextlib.suppress(Busy), claim_trial(folder):
+                shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
 def _left(folder: Path) -> list[Path]:
