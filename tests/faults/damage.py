@@ -10,7 +10,7 @@ from tests.faults.ground import Ground
 
 # Of a moment, for people, or made again from the records whenever they differ: they feed no number.
 PASSING = {"log.txt", ".guard", "owner.json", "job.json", "status.json", "ledger.jsonl"}
-MOST = 40  # files damaged at once
+MOST = 80  # files damaged at once
 KEEPERS = (
     "record.json",
     "manifest.json",
@@ -31,7 +31,7 @@ def damaged(ground: Ground) -> None:
     if ground.rng.random() < 0.7:  # mostly the hashes themselves are whole, and each file has to be named by itself
         files = [path for path in files if path.name not in KEEPERS]
     hurt = {}
-    for file in ground.rng.sample(files, min(len(files), ground.rng.randint(1, MOST))):
+    for file in ground.rng.sample(files, min(len(files), ground.rng.randint(MOST // 4, MOST))):
         hurt[file] = f"{file.relative_to(root)} {damage(ground, file, file.read_bytes())}"
     ground.tally.counts["damaged files"] += len(hurt)
     code, said = ground.call(["verify", str(root)]).ended()
