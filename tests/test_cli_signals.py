@@ -27,14 +27,23 @@ def program():
 command._program = program
 command.main()
 """
+ENDING = """\
+import atexit, signal, sys, time
+from pathlib import Path
+from harness.cli import __main__ as command
+
+atexit.register(lambda: (Path(sys.argv[1]).touch(), time.sleep(60)))
+command._program = lambda: None
+command.main()
+"""
 SWALLOWED = "while True:\n        try:\n            time.sleep(60)\n        except BaseException:\n            pass"
 
 
-def ended(tmp_path: Path, body: str, *signals: int) -> tuple[int, str, float]:
+def ended(tmp_path: Path, body: str, *signals: int, program: str = BUSY) -> tuple[int, str, float]:
     """(exit code, stderr, seconds since the first signal) of a command that does `body`."""
     ready = tmp_path / "ready"
     process = subprocess.Popen(
-        [sys.executable, "-c", BUSY.format(body=body), str(ready)], cwd=HOME, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program.format(body=body), str(ready)], cwd=HOME, stderr=subprocess.PIPE, text=True
     )
     while not ready.exists() and process.poll() is None:
         time.sleep(0.01)
@@ -55,6 +64,11 @@ def test_a_signal_at_any_moment_is_one_line_and_nothing_is_waited_for(tmp_path: 
 
 def test_a_signal_that_somebody_swallows_ends_the_process_all_the_same(tmp_path: Path) -> None:
     found, said, seconds = ended(tmp_path, SWALLOWED, signal.SIGTERM)
+    assert (found, said) == (143, "") and seconds < 5
+
+
+def test_a_signal_while_python_cleans_up_shows_nothing(tmp_path: Path) -> None:
+    found, said, seconds = ended(tmp_path, "", signal.SIGTERM, program=ENDING)
     assert (found, said) == (143, "") and seconds < 5
 
 

@@ -94,6 +94,11 @@ def test_what_nobody_expected_is_one_line_with_a_file_of_details(
     [
         (RecursionError("deep"), INTERNAL, "unexpected RecursionError: deep"),
         (MemoryError(), 4, "not enough memory"),
+        (
+            RuntimeError('Failed to write "a.exr". No space left on device.'),
+            4,
+            "No space left on device. Free the disk",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "/x/\udcff"), 4, "/x/\\xff: Permission denied"),
         (EnvironmentProblem("no weights"), 4, "harness: no weights\n"),
         (KeyboardInterrupt(), 130, "the same command continues"),

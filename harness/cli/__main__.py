@@ -6,18 +6,29 @@ import signal
 import sys
 
 from harness.cli.last_catch import exit_code
-from harness.cli.signals import leave_soon, listen
+from harness.cli.signals import Stopped, at_the_end, leave_soon, listen
+
+INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def main() -> None:
     """Entry point: every failure becomes one line on stderr and a defined exit code."""
     listen()
     try:
-        sys.exit(exit_code(_program))
+        code = _code()
+        at_the_end()
+    except Stopped as stop:  # between the end of the work and the line above
+        code = 128 + stop.signum
+    if code in INTERRUPTED:  # threads may work on: they are not waited for long
+        leave_soon(code - 128)
+    sys.exit(code)
+
+
+def _code() -> int:
+    try:
+        return exit_code(_program)
     except SystemExit as end:
-        if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):  # threads may work on: they are not waited for long
-            leave_soon(end.code - 128)
-        raise
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def _program() -> None:

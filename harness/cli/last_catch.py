@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.cli.signals import Stopped
 from harness.errors import EnvironmentProblem, HarnessError
-from harness.files import cache_folder
+from harness.files import FULL, cache_folder
 
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 KEPT = 20  # files of details
@@ -40,6 +40,8 @@ def exit_code(program: Callable[[], object]) -> int:
         return _told(f"{where}{error.strerror or error}{_details(error)}", EnvironmentProblem.code)
     except Exception as error:
         what = " ".join(str(error).split())[:200]
+        if any(os.strerror(number) in str(error) for number in FULL):  # of a library that writes files itself
+            return _told(f"{what.rstrip('.')}. Free the disk{_details(error)}", EnvironmentProblem.code)
         return _told(f"unexpected {type(error).__name__}: {what}{_details(error)}", INTERNAL)
     return 0
 

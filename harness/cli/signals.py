@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 LEAVE_S = 4.0  # for what is under way to end by itself
 
@@ -31,9 +32,18 @@ def listen() -> None:
         leave_soon(signum)
         raise Stopped(signum)
 
+    _hear(told)
+
+
+def at_the_end() -> None:
+    """From here on, where Python only cleans up, a signal ends the process at once."""
+    _hear(lambda signum, _: os._exit(128 + signum))
+
+
+def _hear(handler: Callable[[int, object], None]) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup asks
-            signal.signal(signum, told)
+            signal.signal(signum, handler)
 
 
 def leave_soon(signum: int) -> None:
