@@ -48,6 +48,8 @@ OF_SWAPS = (
     "structure",
 )
 FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+MANY = settings(FEW, max_examples=25)
+SIZES = {"count": st.integers(4, 7), "height": st.integers(16, 80), "width": st.integers(16, 80)}
 seeds = st.integers(0, 10**6)
 
 
@@ -96,8 +98,20 @@ def run(name, case):
 
 @pytest.mark.parametrize("name", EVERY)
 @FEW
-@given(count=st.integers(4, 7), height=st.integers(16, 80), width=st.integers(16, 80), seed=seeds)
+@given(**SIZES, seed=seeds)
 def test_at_any_size_a_metric_is_in_its_bounds_or_says_why_it_is_undefined(name, count, height, width, seed):
+    in_bounds_or_undefined(name, count, height, width, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", EVERY)
+@MANY
+@given(**SIZES, seed=seeds)
+def test_at_many_more_sizes_it_is_in_its_bounds_or_says_why_it_is_undefined(name, count, height, width, seed):
+    in_bounds_or_undefined(name, count, height, width, seed)
+
+
+def in_bounds_or_undefined(name, count, height, width, seed):
     case = made(count, height, width, seed)
     infos = {info.name: info for info in EVERY[name].infos}
     found = run(name, case)
@@ -117,6 +131,18 @@ def test_at_any_size_a_metric_is_in_its_bounds_or_says_why_it_is_undefined(name,
 @FEW
 @given(seed=seeds, sigma=st.floats(0.3, 4))
 def test_what_the_swaps_are_worth_does_not_depend_on_the_reconstructions(name, seed, sigma):
+    independent_of_reconstructions(name, seed, sigma)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", OF_SWAPS)
+@MANY
+@given(seed=seeds, sigma=st.floats(0.3, 4))
+def test_many_more_reconstructions_do_not_change_what_the_swaps_are_worth(name, seed, sigma):
+    independent_of_reconstructions(name, seed, sigma)
+
+
+def independent_of_reconstructions(name, seed, sigma):
     case = made(5, 48, 40, seed)
     other = case.with_outputs(case.swap, {p: blur(case.images[p], sigma) for p in PEOPLE})
     before, after = run(name, case), run(name, other)
