@@ -10,6 +10,7 @@ from test_metrics_structure import Lookup
 
 from metrics.case import DIRECTIONS, PEOPLE, driver_of
 from metrics.ladder import check
+from metrics.lattice import blur
 from metrics.references import CONTROLS, blend_case, blurred_case, frozen_expression_case
 from metrics.swap_score import EVALUATORS, skill
 
@@ -71,6 +72,24 @@ def test_a_frozen_expression_does_not_win_although_its_pixels_are_nearly_right(o
 def test_half_a_face_and_a_strong_blur_are_no_swaps(oracle):
     assert scores(CONTROLS["half_face"](oracle))["swap_score"] < 0.2
     assert scores(blurred_case(oracle, 4.0))["swap_score"] < 0.3
+
+
+FAILURES = {
+    "mirrored": lambda driver, truth: truth.flip(-1),
+    "one picture for all": lambda driver, truth: truth[:1].expand_as(truth),
+    "every other one copied": lambda driver, truth: torch.where(
+        torch.arange(len(truth)).reshape(-1, 1, 1, 1) % 2 == 0, driver, truth
+    ),
+    "black": lambda driver, truth: torch.zeros_like(truth),
+    "the mean face under the driver's detail": lambda driver, truth: truth.mean(0) + driver - blur(driver, 2),
+    "the truth's colours under the driver's detail": lambda driver, truth: blur(truth, 2) + driver - blur(driver, 2),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_no_failure_that_the_ladder_does_not_know_wins_either(oracle, name):
+    swap = {way: FAILURES[name](oracle.images[driver_of(way)], oracle.truth(way)).clamp(0, 1) for way in DIRECTIONS}
+    assert scores(oracle.with_outputs(swap))["swap_score"] < 0.3
 
 
 def test_one_direction_that_fails_cannot_hide_behind_the_other(oracle):
