@@ -154,6 +154,7 @@ def test_the_peak_is_positive_and_memory_is_kept() -> None:
     assert keep_freed_memory() in (True, False)
 
 
+@pytest.mark.long
 def test_bench_prints_a_table_and_keeps_a_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,7 @@ TINY = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the tracer looks at its inputs
 def test_the_gpu_report_runs_every_arm_on_a_cpu_and_says_that_it_was_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

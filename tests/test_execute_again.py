@@ -32,6 +32,7 @@ def weights_of(records: list[Record]) -> list[str]:
 # The same weights, whatever else runs.
 
 
+@pytest.mark.long
 def test_a_trial_run_alone_has_the_weights_it_had_among_others(root: Path) -> None:
     """Threads come from the plan: neither --jobs nor how many trials are left decides what a trial computes."""
     trials = plan(root, "alone", "none", "slow", steps=24)
@@ -118,6 +119,7 @@ def test_damaged_values_are_scored_anew_from_the_kept_weights(root: Path, capsys
 # Retries tell the truth.
 
 
+@pytest.mark.long
 def test_a_plugin_that_leaves_its_process_is_a_failure_with_its_own_reason_each_time(root: Path) -> None:
     trials = plan(root, "leaves", "exit", "interrupt", "leave", "pretend")
     for attempt in (1, 2):

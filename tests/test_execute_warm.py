@@ -114,6 +114,7 @@ def test_a_process_group_is_ended_and_waited_for() -> None:
     assert not waiter.is_alive()
 
 
+@pytest.mark.long
 def test_a_parent_that_is_killed_while_it_imports_gets_a_successor(root: Path) -> None:
     forks.close_parents()
     first = warm_parent(1)

@@ -162,5 +162,6 @@ def test_other_people_are_painted_once_for_all_pairs(tmp_path: Path, monkeypatch
     for seed in range(2):
         spec = spec_of()
         store = replace(store_in(tmp_path), fingerprint=f"pair {seed}")
-        score(build_model(spec), spec, store, CPU, tmp_path / str(seed), tmp_path / "references")
+        asked = ["factors", "recognition"]
+        score(build_model(spec), spec, store, CPU, tmp_path / str(seed), tmp_path / "references", asked)
     assert sorted(painted) == ["crowd", "distractors"]

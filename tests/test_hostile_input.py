@@ -212,6 +212,7 @@ def test_the_verb_that_checks_a_folder_prints_names_that_are_not_utf_8(run: Run,
     assert "7 files are not usable" in err
 
 
+@pytest.mark.long
 def test_a_file_whose_decoding_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that sleeps at one file stands for a file that keeps it busy."""
     folder = write_folder(tmp_path / "faces", 4, 1)

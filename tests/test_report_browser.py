@@ -141,7 +141,7 @@ return [getComputedStyle(image).display, Math.round((left - strip.left) / tile),
 """
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.long)])
 def test_pointing_focus_and_tap_show_the_truth_in_place_of_the_swap(
     browser: webdriver.Chrome, page: Path, width: int
 ) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from harness.errors import EnvironmentProblem, UsageError
 from harness.score import weights
 from harness.spec import Spec
 from harness.suite.settings import from_options
-from harness.suite.suite import HOME, from_document
+from harness.suite.suite import from_document
 from harness.suite.yamlfile import parse
 from harness.trials.trial import trials
 from models import photographs
@@ -182,13 +179,13 @@ def test_preflight_asks_only_terms_in_use(home: Path, monkeypatch: pytest.Monkey
     weights.preflight([spec(lpips={"weight": 1.0, "net": "squeeze"})])
 
 
-def test_a_run_without_its_weights_ends_at_once_with_4_and_the_remedy(home: Path, tmp_path: Path) -> None:
+def test_a_run_without_its_weights_ends_at_once_with_4_and_the_remedy(
+    home: Path, tmp_path: Path, call: Callable[..., tuple[int, str, str]]
+) -> None:
     text = "suite: needs\nquestion: Is it told?\nbase: {model: {variant: grid}, loss: {lpips: 1.0}}\nseeds: 1\n"
     (tmp_path / "needs.yaml").write_text(text + "scales: {quick: {optim.steps: 1, data.size: 64}}\n")
-    command = [sys.executable, "-m", "harness.cli", "run", "needs.yaml", "--scale", "quick"]
-    environment = {**os.environ, "PYTHONPATH": str(HOME), "TORCH_HOME": str(home)}
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert done.returncode == 4, done.stderr
+    code, _, told = call("run", "needs.yaml", "--scale", "quick")
+    assert code == 4, told
     for part in ("vgg16-397923af.pth", "397923af", str(home / "hub" / "checkpoints"), "harness weights add"):
-        assert part in done.stderr
+        assert part in told
     assert not (tmp_path / "results").exists()
