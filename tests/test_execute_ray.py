@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_hostile_plugins
 import tiny_faces
 from trouble_plans import checkpoints, command, plan, suite_file, until
 
@@ -226,3 +227,19 @@ def test_code_that_travels_is_what_runs_and_nothing_else() -> None:
         assert sorted(path.name for path in folder.iterdir()) == ["harness", "metrics", "models"]
         assert not list(folder.rglob("__pycache__"))
         assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 50 * 2**20
+
+
+def test_a_hostile_plugin_on_a_node_is_a_row_with_its_reason_and_the_others_go_on(
+    there: TwoNodes, tmp_path: Path, alone: None
+) -> None:
+    file = tmp_path / "hostile.yaml"
+    file.write_text(test_hostile_plugins.SUITE)
+    cluster = ("--executor", "ray", "--address", there.cluster.address, "--timeout", "120")
+    process = command(tmp_path, file, *cluster, "--plugin", str(test_hostile_plugins.PLUGIN))
+    told = process.communicate(timeout=2 * LONG_S)[0]
+    assert process.returncode == 3 and "Traceback" not in told, told
+    records = {record.cell["model.way"]: record for record in Ledger(tmp_path / "hostile").records()}
+    assert records["none"].status == "done"
+    for way, (status, reason) in test_hostile_plugins.REASONS.items():
+        record = records[way]
+        assert (record.status, reason.lower() in (record.reason or "").lower()) == (status, True), (way, record.reason)
