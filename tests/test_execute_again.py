@@ -178,7 +178,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(root: Path) -> None:
     (trial,) = plan(root, "swept", "none")
     (record,) = run_plan([trial], root=root)
     dead = {"pid": 2**22 + 1, "started": "1", "host": os.uname().nodename, "since": 0}
-    left = [record.folder / name for name in (".record.json.99.tmp", "status.json", "job.json", "owner.json")]
+    left = [record.folder / name for name in (f".record.json.{2**22 + 1}.tmp", "status.json", "job.json", "owner.json")]
     left += [record.folder / "pictures" / ".median.png.part", root / "swept" / f".plan.json.{2**22 + 1}.tmp"]
     (record.folder / "checkpoint").mkdir()
     left += [record.folder / "checkpoint" / "step-000000009.json"]
@@ -186,11 +186,13 @@ def test_what_a_killed_run_left_is_swept_by_the_next(root: Path) -> None:
         file.write_text(json.dumps(dead))
         os.utime(file, (time.time() - 2 * SETTLED_S,) * 2)
     mine = root / "swept" / f".plan.json.{os.getpid()}.tmp"
-    mine.write_text("a living process writes this")
+    beside = record.folder / f".status.json.{os.getpid()}.tmp"  # of another runner that begins the trial
+    for file in (mine, beside):
+        file.write_text("a living process writes this")
     (after,) = run_plan([trial], root=root)
     assert [file.name for file in left if file.exists()] == []
     assert not (record.folder / "checkpoint").exists()
-    assert mine.exists() and after.sha256 == record.sha256
+    assert mine.exists() and beside.exists() and after.sha256 == record.sha256
 
 
 def test_the_files_of_a_trial_that_somebody_runs_are_left_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 
 from harness.cli.last_catch import exit_code
-from harness.cli.signals import Stopped, at_the_end, leave_soon, listen
+from harness.cli.signals import Stopped, at_the_end, leave, listen
 
 INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
@@ -19,8 +19,8 @@ def main() -> None:
         at_the_end()
     except Stopped as stop:  # between the end of the work and the line above
         code = 128 + stop.signum
-    if code in INTERRUPTED:  # threads may work on: they are not waited for long
-        leave_soon(code - 128)
+    if code in INTERRUPTED:  # threads that work on are not waited for, nor is all of torch taken down in order
+        leave(code)
     sys.exit(code)
 
 

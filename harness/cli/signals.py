@@ -5,10 +5,13 @@ While trials run, `harness.execute.run` listens instead: they write checkpoints 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 LEAVE_S = 4.0  # for what is under way to end by itself
 
@@ -44,6 +47,14 @@ def _hear(handler: Callable[[int, object], None]) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup asks
             signal.signal(signum, handler)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now, with what it has said."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def leave_soon(signum: int) -> None:

@@ -40,11 +40,12 @@ def prepare(trials: Sequence[Trial], root: Path) -> None:
     sets = "one image set" if len(wanted) == 1 else f"{len(wanted)} image sets"
     where = root / "data"
     print(f"preparing {sets} under {where} (rendered or decoded once, then reused)", file=sys.stderr, flush=True)
-    with ThreadPoolExecutor(min(len(wanted), devices.cores())) as pool:
-        try:
-            for _ in pool.map(make, wanted.values()):
-                pass
-        except BaseException:  # Ctrl-C, or one set that cannot be made: the other sets leave at their next chunk
-            stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ThreadPoolExecutor(min(len(wanted), devices.cores()))
+    try:
+        for _ in pool.map(make, wanted.values()):
+            pass
+    except BaseException as error:  # Ctrl-C, or one set that cannot be made: the other sets leave at their next chunk
+        stopping.set()
+        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
+        raise
+    pool.shutdown()

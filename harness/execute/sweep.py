@@ -17,7 +17,7 @@ SETTLED_S = 60.0  # a file being written is younger
 
 def sweep(suite: Path, names: Iterable[str]) -> None:
     """Remove leftovers from the suite's folder and from these trials' folders, unless somebody works there."""
-    for file in suite.glob(".*.tmp"):
+    for file in [*suite.glob(".*.tmp"), *(suite.parent / "data" / "references").glob(".*.tmp")]:
         with contextlib.suppress(OSError, ValueError):
             writer = int(file.name.split(".")[-2])  # see harness.files.write_atomic
             if not process_lives(writer) and time.time() - file.stat().st_mtime > SETTLED_S:
@@ -40,8 +40,14 @@ def sweep_checkpoints(suite: Path, names: Iterable[str]) -> None:
 
 
 def _left(folder: Path) -> list[Path]:
-    found = [file for pattern in OF_A_RUN for file in folder.glob(pattern)]
+    found = [file for pattern in OF_A_RUN for file in folder.glob(pattern) if not _being_written(file)]
     return found + [Path(file) for part in ("pictures", "previews", "checkpoint") for file in _torn(folder / part)]
+
+
+def _being_written(file: Path) -> bool:
+    """Whether the process lives whose number `harness.files.write_atomic` put into the name: a runner beside us."""
+    writer = file.name.split(".")[-2]
+    return file.suffix == ".tmp" and writer.isdecimal() and process_lives(int(writer))
 
 
 def _torn(folder: Path) -> list[str]:
