@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_core", "trouble")
 @pytest.fixture(scope="module")
 def ended(root: Path) -> dict[str, Record]:
     """The records by kind of a plan in which one trial is sound, one raises and one aborts its process."""
-    todo = plan(root, "mixed", "raise", "abort", "none", metrics=FULLER)
+    todo = plan(root, "mixed", "raise", "abort", "none", metrics=(*FULLER, "hungry"))
     records = run_plan(todo, root=root, jobs=2)
     assert [r.name for r in records] == [t.name for t in todo]
     return {r.spec["loss"]["trouble"]["kind"]: r for r in records}
@@ -47,6 +47,8 @@ def test_a_sound_trial_ends_with_scores_values_and_pictures(ended: dict[str, Rec
     assert record.cost["parameters"] > 1000 and record.cost["flops"] > 1000
     assert record.cost["latent"]["shape"] == [4, 3, 3]
     assert record.cost["swap_images_per_s"]["median"] > 0 and record.cost["steps"] == 8
+    # The peak is that of training: 256 MiB that a metric takes are none of it.
+    assert record.cost["scored_memory_mb"] - record.cost["peak_memory_mb"] > 200
     pictures = {path.name for path in (record.folder / "pictures").iterdir()}
     named = {"median.png", "worst.png", "spectrum.png", "sweep.webp"}
     assert pictures == {*(f"fixed-{k}.png" for k in range(4)), *named}

@@ -17,8 +17,11 @@ from harness.bench import perceptual
 from harness.bench.counts import count_step
 from harness.bench.perceptual import MeasuredLpips, RandomLpips
 from harness.bench.step import StepArm
-from harness.data import batches
+from harness.compute import choose_compute
+from harness.data import augment, batches
 from harness.data.batches import BatchSource
+from harness.data.store import open_store
+from models.perceptual import LpipsLoss
 
 
 def pictures(seed: int, size: int = 32) -> torch.Tensor:
@@ -100,3 +103,74 @@ def test_on_a_cpu_the_memory_map_is_used_as_it_is(tmp_path: Path) -> None:
     source = BatchSource(store, spec_of().data, 6, 0, "cpu")
     for person, images in source.images.items():
         assert np.shares_memory(images.numpy(), store.people[person])
+
+
+class Far:
+    """A tensor or network that notes what is done with it. `device`: where it claims to be."""
+
+    def __init__(self, device: str) -> None:
+        self.device, self.done = torch.device(device), list[Any]()
+        self.shift, self.bf16 = self, False
+
+    def pin_memory(self) -> Far:
+        self.done.append("pinned")
+        return self
+
+    def to(self, device: torch.device, **options: Any) -> Far:
+        self.device = device
+        self.done.append((device.type, options))
+        return self
+
+    def compile(self, **options: Any) -> None:
+        self.done.append("compiled")
+
+    def __call__(self, *pictures: Any) -> torch.Tensor:
+        return torch.zeros(2)
+
+
+def test_draws_go_to_a_gpu_from_pinned_memory_while_the_host_goes_on() -> None:
+    values: Any = Far("cpu")
+    augment.to_device(values, torch.device("cuda"))
+    assert values.done == ["pinned", ("cuda", {"non_blocking": True})]
+    values = Far("cpu")
+    augment.to_device(values, torch.device("cpu"))
+    assert values.done == [("cpu", {})]
+
+
+@pytest.mark.parametrize(("compiler", "expected"), [("/usr/bin/cc", ["compiled"]), (None, [])])
+def test_lpips_is_compiled_on_a_gpu_only_where_a_compiler_is(
+    monkeypatch: pytest.MonkeyPatch, compiler: str | None, expected: list[str]
+) -> None:
+    monkeypatch.setattr("models.perceptual.shutil.which", lambda _: compiler)
+    monkeypatch.setattr("models.perceptual.importlib.util.find_spec", lambda _: object())
+    term: Any = LpipsLoss.__new__(LpipsLoss)
+    term.distance = Far("cpu")
+    for _ in range(2):  # once for all steps
+        term.of(Far("cuda"), Far("cuda"))
+    assert term.distance.done == [("cuda", {}), *expected] and term.distance.bf16
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_a_gpu_that_only_emulates_bfloat16_trains_in_float32(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    assert choose_compute(spec_of(optim={"precision": "auto"}), "cuda", 1).precision == expected
+
+
+def test_faces_are_rendered_on_the_device_of_the_trial_and_not_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def painted(*_: Any, device: str, **__: Any) -> None:
+        seen.append(device)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("harness.data.store.make_faceset", painted)
+    for device in ("cpu", "cuda"):
+        with pytest.raises(KeyboardInterrupt):
+            open_store(spec_of().data.model_copy(update={"frames": 17}), 0, tmp_path, device=device)
+    assert seen == ["cpu", "cuda"]

@@ -63,5 +63,10 @@ def raising(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     raise RuntimeError("this metric raises")
 
 
-for name, run in (("leaving", leaving), ("raising", raising)):
+def hungry(case: Case) -> Iterator[tuple[str, np.ndarray]]:
+    """Takes 256 MiB while it scores."""
+    yield "hungry", np.ones(2**25)[:1]
+
+
+for name, run in (("leaving", leaving), ("raising", raising), ("hungry", hungry)):
     metric(name)(Evaluator(run, (MetricInfo(name, "lower", "", 0.0, "nothing", title=name, decimals=2),)))

@@ -63,7 +63,7 @@ def report(
     """
     keep_freed_memory()
     cuda = device.type == "cuda"
-    precision = "bf16" if not cuda or torch.cuda.is_bf16_supported() else "fp32"
+    precision = "bf16" if not cuda or torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     ends = time.monotonic() + 60 * minutes
     random, backend = perceptual.weights_are_random(), "inductor" if cuda else "aot_eager"
     record: dict[str, Any] = {

@@ -120,11 +120,12 @@ def run_course(trial: Trial, record: Record, place: Place, kept: dict[str, Any],
     if trial.rehearsal:
         waited = (waited_for_a_core() - waited) / (ended - clock)
         cost = {**cost, "waited_while_scoring": round(waited, 3), "evaluators": len(trial.metrics)}
+    whole = _peak_memory(place.device)
     beat("write")
     Ledger(place.root / trial.suite).write_values(trial.name, found.values)
     return replace(
         record, status="done", scores=found.scores, references=found.references, invalid=found.invalid,
-        cost={**cost, "wall_s": times, "peak_memory_mb": _peak_memory(place.device)},
+        cost={"peak_memory_mb": whole, **cost, "wall_s": times, "scored_memory_mb": whole},
         facts=found.facts, resumed_from=resumed, environment=environment.capture(), data=_data(trial, store),
     )  # fmt: skip
 
@@ -182,6 +183,7 @@ def _cost(trial: Trial, trained: Trained, place: Place, waited: float) -> dict[s
     void = void or ("shares its GPU" if place.device.type == "cuda" and place.shared else None)
     if waited > MOST_WAITING:
         void = void or WAITED
+    peak = _peak_memory(place.device)  # before anything but training has taken memory
     model: Any = Still(trained.model) if trial.rehearsal else trained.model
     own = score.cost(model, trial.spec, place.device, trial.compute.precision)
     if trial.rehearsal:
@@ -190,6 +192,7 @@ def _cost(trial: Trial, trained: Trained, place: Place, waited: float) -> dict[s
         **own,
         "weights_sha256": write_weights(place.folder / "weights.safetensors", trained.model.state_dict()),
         "train_images_per_s": {**score.spread(trained.images_per_s), "void": void},
+        "peak_memory_mb": peak,
         "precision": trial.compute.precision, "threads": trial.compute.threads, "device": str(place.device),
         "steps": trained.steps, "batch": trial.spec.optim.batch, "notes": trained.notes,
         "jobs": place.jobs, "waited_for_core": round(waited, 3),
@@ -206,7 +209,7 @@ def _data(trial: Trial, store: FaceStore) -> dict[str, Any]:
 
 
 def _peak_memory(device: torch.device) -> float:
-    """MB that the trial held at most: of its GPU, or of the machine's memory."""
+    """MB that the trial has held at most until now: of its GPU, or of the machine's memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
