@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from trouble_plans import suite_file
 
 from harness import options, registry
+from harness.execute import run_plan
 from harness.files import write_hashed_json
 from harness.ledger.records import Ledger, Record
 from harness.score import weights
@@ -96,6 +98,22 @@ def test_a_rehearsal_leaves_metrics_out_that_paint_other_faces_unless_nothing_el
     assert set(names) == set(registry.entries("metric")) - COSTLY and set(names) & {"swap_score", "identity"}
     asked = replace(suite, metrics=("mosaic",), metrics_at=(suite.top,))
     assert rehearsal_of(asked).metrics == ("mosaic",)
+
+
+@pytest.mark.long
+def test_a_rehearsed_trial_leaves_scores_and_a_forecast_but_no_previews_and_no_speed(
+    tmp_path: Path, trouble: None
+) -> None:
+    suite = suites.load(suite_file(tmp_path, "tiny", ("none",), steps=40)).at("quick")
+    whole = trials(suite, "quick")
+    (trial,) = rehearsal_trials(rehearsal_of(suite), "quick", whole, [])
+    (record,) = run_plan([trial], root=tmp_path)
+    assert record.status == "done", record.reason
+    assert record.scores and record.cost["flops"] > 0 and record.cost["swap_images_per_s"]["median"] is None
+    assert [row["step"] for row in Ledger(tmp_path / trial.suite).history(record)] == [1, STEPS]
+    assert not (record.folder / "previews").exists()
+    (found,) = forecasts(whole, [record])
+    assert found.train_s and 0 < found.measured_step_s < record.cost["wall_s"]["train"]
 
 
 def test_a_dry_run_rests_on_a_rehearsal_of_the_same_scale_and_device(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A beat tells each phase as it begins and goes on within it, so that silence mean
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import signal
@@ -27,7 +28,7 @@ from harness.ledger.records import Ledger, Record
 from harness.options import build_model
 from harness.score import score
 from harness.score.pictures import Preview
-from harness.train import checkpoint
+from harness.train import checkpoint, loop
 from harness.train.checkpoint import read_weights, write_weights
 from harness.train.loop import Interrupted, Trained, train, write_history
 from harness.trials.trial import Trial
@@ -145,7 +146,7 @@ def _train(trial: Trial, store: FaceStore, place: Place, beat: Heartbeat) -> tup
     beat("train")
     clock, waited = time.monotonic(), waited_for_a_core()
     look = Clock() if trial.rehearsal else Look(Preview(store, trial.spec, place.folder, place.device), beat)
-    with _asked_to_stop() as asked:
+    with _asked_to_stop() as asked, _rehearsing(beat, place.device) if trial.rehearsal else contextlib.nullcontext():
 
         def stop() -> bool:  # the loop asks once a step
             beat.alive()
@@ -165,6 +166,18 @@ def _train(trial: Trial, store: FaceStore, place: Place, beat: Heartbeat) -> tup
     for note in trained.notes:
         print(note)
     return trained, (waited_for_a_core() - waited) / (time.monotonic() - clock)
+
+
+@contextlib.contextmanager
+def _rehearsing(beat: Heartbeat, device: torch.device) -> Iterator[None]:
+    """Within the block no checkpoint but the last; on a CPU, where a step can take minutes, each layer beats."""
+    before, loop.CHECKPOINT_S = loop.CHECKPOINT_S, math.inf
+    try:
+        # Not on a GPU: a compiled graph takes no hooks.
+        with beat.through_networks() if device.type == "cpu" else contextlib.nullcontext():
+            yield
+    finally:
+        loop.CHECKPOINT_S = before
 
 
 @contextlib.contextmanager
