@@ -96,6 +96,10 @@ def test_a_refuted_claim_is_not_so_and_a_contradiction_to_the_source_is_said(fol
     assert said.unknown == "Every claim of the suite is decided."
 
 
+def test_a_rehearsal_answers_nothing(folder: Path) -> None:
+    assert _said(_planned(folder, rehearsal=True)) == lead.Lead(lead.REHEARSED)
+
+
 def test_where_nothing_swaps_the_answer_says_so_and_names_no_winner(tmp_path: Path) -> None:
     folder = write_ledger(tmp_path / "c", grids=(3, 7), tile=8)
     for path in folder.glob("trials/*/record.json"):

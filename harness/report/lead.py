@@ -16,6 +16,7 @@ from harness.report.outlook import Outlook
 if TYPE_CHECKING:
     from harness.claims.verdict import Verdict
 
+REHEARSED = "A rehearsal: a few steps of each variant, to learn what all would cost. It answers nothing."
 SCALE = "0 is no swap, 1 the exact swap"
 
 
@@ -29,7 +30,9 @@ class Lead:
 
 
 def lead(numbers: Numbers, verdicts: Sequence[Verdict], open_: Mapping[str, Outlook], chosen: Pair | None) -> Lead:
-    """The answer of a suite; of photographs, and without any score, what `answer` says first."""
+    """The answer of a suite; of photographs, and without any score, what `answer` says first; of a rehearsal, none."""
+    if numbers.table.plan.get("rehearsal"):
+        return Lead(REHEARSED)
     if numbers.primary is None or not numbers.table.truth or chosen is None:
         return Lead(answer(numbers)[0], "", _unknown(verdicts, open_))
     sentences = [_verdict(verdicts), _best(numbers), _against(verdicts)]
