@@ -98,6 +98,7 @@ def test_a_refuted_claim_is_not_so_and_a_contradiction_to_the_source_is_said(fol
 
 def test_a_rehearsal_answers_nothing(folder: Path) -> None:
     assert _said(_planned(folder, rehearsal=True)) == lead.Lead(lead.REHEARSED)
+    _planned(folder, rehearsal=False)  # for the others
 
 
 def test_where_nothing_swaps_the_answer_says_so_and_names_no_winner(tmp_path: Path) -> None:
