@@ -71,7 +71,7 @@ def test_a_trial_that_raises_or_aborts_is_a_row_with_its_reason_and_the_others_g
 
 
 def test_finished_and_failed_trials_are_left_alone(ended: dict[str, Record], root: Path) -> None:
-    todo = plan(root, "mixed", "raise", "abort", "none", metrics=FULLER)
+    todo = plan(root, "mixed", "raise", "abort", "none", metrics=(*FULLER, "hungry"))
     stamps = {r.name: (r.folder / "record.json").stat().st_mtime_ns for r in ended.values()}
     records = run_plan(todo, root=root, jobs=2)
     assert {r.name: (r.folder / "record.json").stat().st_mtime_ns for r in records} == stamps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from command import called
 from PIL import Image
 
+from harness.cli.signals import Stopped
 from harness.photos.light import shown
 from harness.photos.picture import read_picture
 from harness.photos.video import Selection, frames
@@ -164,7 +166,7 @@ def test_a_video_that_is_stopped_leaves_nothing_half_written_and_is_done_again(
 
         def stopping(self: Film, pixels: np.ndarray, time: float) -> None:
             if self.frames == 4:
-                raise KeyboardInterrupt
+                raise Stopped(signal.SIGINT)
             add(self, pixels, time)
 
         patch.setattr(Film, "add", stopping)
