@@ -234,7 +234,7 @@ def test_a_hostile_plugin_on_a_node_is_a_row_with_its_reason_and_the_others_go_o
 ) -> None:
     file = tmp_path / "hostile.yaml"
     file.write_text(test_hostile_plugins.SUITE)
-    cluster = ("--executor", "ray", "--address", there.cluster.address, "--timeout", "120")
+    cluster = ("--executor", "ray", "--address", there.cluster.address, "--timeout", "240")  # of a busy machine
     process = command(tmp_path, file, *cluster, "--plugin", str(test_hostile_plugins.PLUGIN))
     told = process.communicate(timeout=2 * LONG_S)[0]
     assert process.returncode == 3 and "Traceback" not in told, told
