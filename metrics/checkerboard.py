@@ -199,19 +199,18 @@ def _checkerboard(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     for level in range(1, LEVELS + 1):
         j = level - 1
         for key, (found, floor) in readings.items():
+            if level in found.reasons:
+                for part in ("rms", "db", "floor_rms", "floor_db", "sensitivity", "hidden_wave"):
+                    case.note(f"{key}_{part}_{level}", found.reasons[level])
             yield f"{key}_rms_{level}", 100 * found.rms[[j]]
             yield f"{key}_db_{level}", found.db[[j]]
             yield f"{key}_floor_rms_{level}", 100 * floor.rms[[j]]
             yield f"{key}_floor_db_{level}", floor.db[[j]]
             yield f"{key}_sensitivity_{level}", 100 * sensitivity[key][[j]]
             yield f"{key}_hidden_wave_{level}", 100 * hidden[key][[j]]
-            if level in found.reasons:
-                for part in ("rms", "db", "floor_rms", "floor_db", "sensitivity", "hidden_wave"):
-                    case.note(f"{key}_{part}_{level}", found.reasons[level])
         images_judge = sensitivity["checkerboard_image"][j] < sensitivity["checkerboard"][j]
         judge = "checkerboard_image" if images_judge else "checkerboard"
         readable = not np.isnan(sensitivity[judge][j])
-        yield f"checkerboard_flag_{level}", np.array([float(flags[judge][j]) if readable else np.nan])
         case.note(
             f"checkerboard_flag_{level}",
             f"judged by the {'images' if images_judge else 'residual'}, the more sensitive input here "
@@ -219,6 +218,7 @@ def _checkerboard(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             if readable
             else readings["checkerboard"][0].reasons[level],
         )
+        yield f"checkerboard_flag_{level}", np.array([float(flags[judge][j]) if readable else np.nan])
 
 
 def _infos() -> Iterator[MetricInfo]:

@@ -50,13 +50,20 @@ def _mapped_path(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             pixels.append(_lengths(decode, person, ends, squared_l2, EPSILON) / case.images[person][0].numel())
             seen.append(_lengths(decode, person, ends, features, FEATURE_EPSILON))
         in_w.append(pixels[0])
-        in_pixels.append(np.nanmean(pixels[0]) / np.nanmean(pixels[1]))
-        in_features.append(np.nanmean(seen[0]) / np.nanmean(seen[1]))
+        in_pixels.append(_over(*pixels))
+        in_features.append(_over(*seen))
     yield "ppl_w", np.concatenate(in_w)
-    yield "ppl_ratio", np.array(in_pixels)
     if case.perceptual is None:
         case.note("ppl_feature_ratio", "in the features of a fixed random network: LPIPS's weights are not here")
-    yield "ppl_feature_ratio", np.array(in_features)
+    for name, ratios in (("ppl_ratio", np.array(in_pixels)), ("ppl_feature_ratio", np.array(in_features))):
+        case.note_lost(name, ratios, "the decoder paints the same wherever it goes between two latents")
+        yield name, ratios
+
+
+def _over(in_w: np.ndarray, in_z: np.ndarray) -> float:
+    """Mean path length in w over that in z; NaN where the way in z changes nothing."""
+    length = float(np.nanmean(in_z))
+    return float(np.nanmean(in_w)) / length if length > 0 else float("nan")
 
 
 def _lengths(
@@ -90,8 +97,10 @@ def _mixing(case: Case) -> Iterator[tuple[str, np.ndarray]]:
             marks = [case.regressor(picture)["landmarks"].flatten(1) for picture in (mixed, fine, coarse)]
         structure.append(as_values(share_of(*marks)))
         tint.append(as_values(share_of(colour(mixed), colour(fine), colour(coarse))))
-    yield "mix_structure", np.concatenate(structure)
-    yield "mix_colour", np.concatenate(tint)
+    for name, parts, what in (("mix_structure", structure, "landmarks"), ("mix_colour", tint, "colours")):
+        shares = np.concatenate(parts)
+        case.note_lost(name, shares, f"the two faces that were mixed have the same {what}")
+        yield name, shares
 
 
 EVALUATORS = {

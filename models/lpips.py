@@ -116,12 +116,22 @@ def _read_trunk(net: Net) -> nn.Sequential:
     return features
 
 
+def _read_linear(net: Net) -> list[Tensor]:
+    file = linear_file(net)
+    if not file.is_file() or pretrained.sha256(file) != LINEAR_SHA256[net]:
+        raise BadWeights(f"{file}: not the linear layers of lpips 0.1.4. Install that package again")
+    keys = {f"lin{k}.model.1.weight": (1, channels, 1, 1) for k, channels in enumerate(CHANNELS[net])}
+    read = pretrained.read(file, keys)
+    return [read[key].flatten().float() for key in keys]
+
+
 class LPIPS(nn.Module):
     """Perceptual distance of pictures, (B, 3, H, W) twice, display values in [0, 1] -> (B,).
 
     The pictures are brought to [-1, 1] inside. The second one is the target: no gradient flows to it. bf16: the trunk
-    runs in bfloat16, features are compared in float32. random: the trunk is drawn instead of read, for rehearsals; the
-    distance then means nothing. Raises MissingWeights, BadWeights; ValueError for pictures that are too small.
+    runs in bfloat16, features are compared in float32. random: the trunk is drawn and the linear layers are equal,
+    for rehearsals: no file is read, and the distance means nothing. Raises MissingWeights, BadWeights; ValueError for
+    pictures that are too small.
     """
 
     shift: Tensor
@@ -132,12 +142,9 @@ class LPIPS(nn.Module):
         self.net, self.bf16, self.name = net, bf16, f"lpips-{net}"
         self.weights_sha256 = "" if random else pretrained.verify(net)
         self.features = trunk(net) if random else _read_trunk(net)
-        file = linear_file(net)
-        if not file.is_file() or pretrained.sha256(file) != LINEAR_SHA256[net]:
-            raise BadWeights(f"{file}: not the linear layers of lpips 0.1.4. Install that package again")
-        linear = pretrained.read(file, {f"lin{k}.model.1.weight": (1, c, 1, 1) for k, c in enumerate(CHANNELS[net])})
-        for k in range(len(CHANNELS[net])):
-            self.register_buffer(f"linear{k}", linear[f"lin{k}.model.1.weight"].flatten().float())
+        equal = [torch.full((channels,), 1 / channels) for channels in CHANNELS[net]]
+        for k, weights in enumerate(equal if random else _read_linear(net)):
+            self.register_buffer(f"linear{k}", weights)
         self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None])
         self.register_buffer("scale", torch.tensor(SCALE)[:, None, None])
         self.requires_grad_(False).eval()

@@ -18,6 +18,16 @@ def pytest_sessionfinish() -> None:
         forks.close_parents()
 
 
+@pytest.fixture
+def tiny_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variant `tiny-test` of `tiny_suite` is known."""
+    import tiny_suite
+
+    from harness import registry
+
+    monkeypatch.setitem(registry._added, ("variant", "tiny-test"), tiny_suite.build)
+
+
 @pytest.fixture(scope="module")
 def one_core() -> Iterator[None]:
     """One trial at a time: several are slower on pictures this small, and much slower on a busy machine."""

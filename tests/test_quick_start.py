@@ -10,6 +10,7 @@ from command import called
 
 from harness import memo, registry
 from harness.bench import verbs
+from harness.claims import looks
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -33,6 +34,7 @@ def forget() -> None:
     """As in a fresh process."""
     memo.forget()
     registry._shipped.cache_clear()
+    looks._levels.cache_clear()
 
 
 def test_the_second_process_imports_nothing_heavy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

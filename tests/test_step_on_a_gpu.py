@@ -15,12 +15,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.bench import perceptual
 from harness.bench.counts import count_step
-from harness.bench.perceptual import MeasuredLpips, RandomLpips
+from harness.bench.perceptual import MeasuredLpips
 from harness.bench.step import StepArm
 from harness.compute import choose_compute
 from harness.data import augment, batches
 from harness.data.batches import BatchSource
 from harness.data.store import open_store
+from models.lpips import LPIPS
 from models.perceptual import LpipsLoss
 
 
@@ -31,7 +32,7 @@ def pictures(seed: int, size: int = 32) -> torch.Tensor:
 def agree(backend: Any, net: Any, bf16: bool = False) -> None:
     torch._dynamo.reset()
     counters.clear()
-    eager = RandomLpips(net, bf16)
+    eager = LPIPS(net, bf16, random=True)
     term = MeasuredLpips(net, backend=backend, random=True)
     term.distance.load_state_dict(eager.state_dict())
     term.distance.bf16 = bf16

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import pytest
 from torch import nn
+
+from harness.errors import UsageError
+from harness.suite.settings import from_options
+from harness.suite.suite import Suite, from_document
+from harness.suite.yamlfile import parse
+from harness.trials.trial import trials
 
 TEXT = """\
 suite: tiny
@@ -40,3 +47,15 @@ def write(folder: Path, text: str = TEXT, name: str = "tiny.yaml") -> Path:
     file = folder / name
     file.write_text(text, encoding="utf-8")
     return file
+
+
+def loaded(text: str) -> Suite:
+    """The suite that a text describes."""
+    return from_document(parse(text, "s.yaml"), Path("s.yaml"))
+
+
+def error_of(text: str, *overrides: str) -> str:
+    """What is told of a mistake in a suite's text."""
+    with pytest.raises(UsageError) as caught:
+        trials(loaded(text), "quick", from_options(overrides))
+    return str(caught.value)

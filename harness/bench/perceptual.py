@@ -7,29 +7,15 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness import registry
 from models import pretrained
-from models.lpips import CHANNELS, LPIPS, SCALE, SHIFT, Net, trunk
+from models.lpips import LPIPS, Net
 from models.perceptual import LpipsLoss
 
 NAME = "lpips-measured"
 Backend = Literal["none", "inductor", "aot_eager", "eager"]
-
-
-class RandomLpips(LPIPS):
-    """LPIPS with a random trunk and equal linear layers. It reads no file: tensors without data can count it."""
-
-    def __init__(self, net: Net = "vgg", bf16: bool = False) -> None:
-        nn.Module.__init__(self)
-        self.net, self.bf16, self.name, self.weights_sha256 = net, bf16, f"lpips-{net}-random", ""
-        self.features = trunk(net)
-        for k, channels in enumerate(CHANNELS[net]):
-            self.register_buffer(f"linear{k}", torch.full((channels,), 1 / channels))
-        self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None])
-        self.register_buffer("scale", torch.tensor(SCALE)[:, None, None])
-        self.requires_grad_(False).eval()
 
 
 class MeasuredLpips(LpipsLoss):
@@ -39,7 +25,7 @@ class MeasuredLpips(LpipsLoss):
     """
 
     def __init__(self, net: Net = "vgg", backend: Backend = "none", random: bool = False):
-        self.distance = RandomLpips(net) if random else LPIPS(net)
+        self.distance = LPIPS(net, random=random)
         if backend != "none":
             self.distance.compile(fullgraph=True, dynamic=False, backend=backend)
 

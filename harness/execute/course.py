@@ -62,19 +62,6 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Still:
-    """A model whose swaps take no time, for a rehearsal: nobody asks for their speed."""
-
-    model: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
-
-    def swap(self, images: Any, person: str) -> None:
-        """No swap."""
-
-
-@dataclass(frozen=True)
 class Place:
     """Where a trial works: its folder, the root of the results, its device; how many trials run, and whether on it.
 
@@ -197,10 +184,8 @@ def _cost(trial: Trial, trained: Trained, place: Place, waited: float) -> dict[s
     if waited > MOST_WAITING:
         void = void or WAITED
     peak = _peak_memory(place.device)  # before anything but training has taken memory
-    model: Any = Still(trained.model) if trial.rehearsal else trained.model
-    own = score.cost(model, trial.spec, place.device, trial.compute.precision)
-    if trial.rehearsal:
-        own["swap_images_per_s"] = score.spread([])
+    # Nobody asks a rehearsal for the speed of swaps.
+    own = score.cost(trained.model, trial.spec, place.device, trial.compute.precision, timed=not trial.rehearsal)
     return {
         **own,
         "weights_sha256": write_weights(place.folder / "weights.safetensors", trained.model.state_dict()),

@@ -167,8 +167,11 @@ def _undefined(values: np.ndarray) -> str:
     return f"undefined on {np.isnan(values).sum()} of {len(values)} pictures"
 
 
-def cost(model: Swapper, spec: Spec, device: torch.device, precision: str) -> dict[str, Any]:
-    """Parameters, FLOPs of one swap (encode and decode, batch 1), the latent's size, swap throughput with spread."""
+def cost(model: Swapper, spec: Spec, device: torch.device, precision: str, timed: bool = True) -> dict[str, Any]:
+    """Parameters, FLOPs of one swap (encode and decode, batch 1), the latent's size, swap throughput with spread.
+
+    timed: measure the throughput, which is a spread of nothing otherwise.
+    """
     with torch.device("meta"):
         shadow = build_model(spec)
         counter = FlopCounterMode(display=False)
@@ -185,7 +188,7 @@ def cost(model: Swapper, spec: Spec, device: torch.device, precision: str) -> di
             "cells": cells,
             "compression": 3 * spec.data.size**2 / values,
         },
-        "swap_images_per_s": swap_speed(model, spec.data.size, device, precision),
+        "swap_images_per_s": swap_speed(model, spec.data.size, device, precision) if timed else spread([]),
     }
 
 
