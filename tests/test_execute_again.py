@@ -180,6 +180,8 @@ def test_what_a_killed_run_left_is_swept_by_the_next(root: Path) -> None:
     dead = {"pid": 2**22 + 1, "started": "1", "host": os.uname().nodename, "since": 0}
     left = [record.folder / name for name in (f".record.json.{2**22 + 1}.tmp", "status.json", "job.json", "owner.json")]
     left += [record.folder / "pictures" / ".median.png.part", root / "swept" / f".plan.json.{2**22 + 1}.tmp"]
+    references = root / "data" / "references"
+    left += [references / f".ladder.json.{2**22 + 1}.tmp"]
     (record.folder / "checkpoint").mkdir()
     left += [record.folder / "checkpoint" / "step-000000009.json"]
     for file in left:
@@ -187,12 +189,13 @@ def test_what_a_killed_run_left_is_swept_by_the_next(root: Path) -> None:
         os.utime(file, (time.time() - 2 * SETTLED_S,) * 2)
     mine = root / "swept" / f".plan.json.{os.getpid()}.tmp"
     beside = record.folder / f".status.json.{os.getpid()}.tmp"  # of another runner that begins the trial
-    for file in (mine, beside):
+    shared = references / f".ladder.json.{os.getpid()}.tmp"
+    for file in (mine, beside, shared):
         file.write_text("a living process writes this")
     (after,) = run_plan([trial], root=root)
     assert [file.name for file in left if file.exists()] == []
     assert not (record.folder / "checkpoint").exists()
-    assert mine.exists() and beside.exists() and after.sha256 == record.sha256
+    assert mine.exists() and beside.exists() and shared.exists() and after.sha256 == record.sha256
 
 
 def test_the_files_of_a_trial_that_somebody_runs_are_left_alone(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # among other tests a nice worker would wait for ever
 }  # fmt: skip
+# Under names of its own: the plugin by file is beside it.
+INSTALLED = test_hostile_plugins.PLUGIN.read_text().replace('@variant("', '@variant("installed_')
 
 
 def started(start: Callable[..., Any], **options: Any) -> Any:
@@ -57,7 +59,8 @@ class TwoNodes:
         self.nodes = {name: self.add(name) for name in ("one", "two")}
 
     def add(self, name: str) -> Any:
-        return started(self.cluster.add_node, num_cpus=1, env_vars={"HARNESS_SCRATCH": str(self.folder / name)})
+        environment = {"HARNESS_SCRATCH": str(self.folder / name), "PYTHONPATH": str(self.folder / "site")}
+        return started(self.cluster.add_node, num_cpus=1, env_vars=environment)
 
     def works_on(self, trial: Trial) -> str | None:
         """The node with a checkpoint of a trial."""
@@ -73,7 +76,9 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SETTINGS.items():
             patch.setenv(name, value)
-        found = TwoNodes(tmp_path_factory.mktemp("nodes"))
+        folder = tmp_path_factory.mktemp("nodes")
+        test_hostile_plugins.package(folder, INSTALLED)
+        found = TwoNodes(folder)
         yield found
         ray.shutdown()
         found.cluster.shutdown()
@@ -229,13 +234,19 @@ def test_code_that_travels_is_what_runs_and_nothing_else() -> None:
         assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 50 * 2**20
 
 
+@pytest.mark.parametrize("installed", [False, True], ids=["by_file", "by_entry_point"])
 def test_a_hostile_plugin_on_a_node_is_a_row_with_its_reason_and_the_others_go_on(
-    there: TwoNodes, tmp_path: Path, alone: None
+    there: TwoNodes, tmp_path: Path, alone: None, installed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "hostile.yaml"
     file.write_text(test_hostile_plugins.SUITE)
+    more = ["--plugin", str(test_hostile_plugins.PLUGIN)]
+    if installed:
+        file.write_text(test_hostile_plugins.SUITE.replace("variant: hostile", "variant: installed_hostile"))
+        monkeypatch.setenv("PYTHONPATH", str(there.folder / "site"))
+        more = []
     cluster = ("--executor", "ray", "--address", there.cluster.address, "--timeout", "240")  # of a busy machine
-    process = command(tmp_path, file, *cluster, "--plugin", str(test_hostile_plugins.PLUGIN))
+    process = command(tmp_path, file, *cluster, *more)
     told = process.communicate(timeout=2 * LONG_S)[0]
     assert process.returncode == 3 and "Traceback" not in told, told
     records = {record.cell["model.way"]: record for record in Ledger(tmp_path / "hostile").records()}
