@@ -87,6 +87,16 @@ def test_the_answer_says_the_verdict_the_best_the_cost_and_what_is_open(folder: 
     assert said.unknown.startswith("Not known: C3. About ")
 
 
+def test_a_training_time_that_says_how_busy_the_machine_was_is_no_cost(tmp_path: Path) -> None:
+    folder = write_ledger(tmp_path / "e", grids=(3, 7), tile=8)
+    file = next(folder.glob("trials/grid7-s0*/record.json"))
+    record = json.loads(file.read_text())
+    record.pop("sha256")
+    record["cost"]["wall_s"]["train"] *= 20
+    file.write_text(json.dumps({**record, "sha256": hash_of(record)}))
+    assert _said(load(folder)).cost == ("Cost: beside grid7, grid3 takes as many parameters and 16% less arithmetic.")
+
+
 def test_a_refuted_claim_is_not_so_and_a_contradiction_to_the_source_is_said(folder: Path, tmp_path: Path) -> None:
     claims = [{**CLAIMS[1], "source": "supported"}]
     again = write_ledger(tmp_path / "b", grids=(3, 7), tile=8, claims=tuple(claims))

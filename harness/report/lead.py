@@ -115,7 +115,8 @@ def _cost(numbers: Numbers, chosen: Pair) -> str:
     parts = []
     for metric, words in (("parameters", "parameters"), ("flops", "arithmetic"), ("train_seconds", "training time")):
         ours, theirs = (numbers.mean(v, metric).mean for v in (chosen.one, chosen.other))
-        if math.isfinite(ours) and math.isfinite(theirs) and theirs > 0:
+        timed = metric != "train_seconds" or _apart(numbers, chosen, metric)  # else it says how busy the machine was
+        if timed and math.isfinite(ours) and math.isfinite(theirs) and theirs > 0:
             change = ours / theirs - 1
             word = "as much" if metric != "parameters" else "as many"
             if abs(change) < 0.015:
@@ -129,6 +130,12 @@ def _cost(numbers: Numbers, chosen: Pair) -> str:
         return ""
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     return f"Cost: beside {chosen.other.label}, {chosen.one.label} takes {listed}."
+
+
+def _apart(numbers: Numbers, chosen: Pair, metric: str) -> bool:
+    """Whether the two clearly differ on the people that both have."""
+    interval = numbers.difference(chosen.one, chosen.other, metric).interval
+    return interval.known and not interval.low <= 0 <= interval.high
 
 
 def _unknown(verdicts: Sequence[Verdict], open_: Mapping[str, Outlook]) -> str:
