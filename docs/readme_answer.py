@@ -12,10 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 import harness
+from harness.claims.again import agreement
+from harness.claims.verdict import judge
+from harness.ledger.table import load
 
 HOME = Path(__file__).resolve().parent.parent
 PAGE = HOME / "README.md"
 RUN = HOME / "results" / "reference" / "quick" / "bottleneck"
+AGAIN = HOME / "results" / "reference" / "replication" / "bottleneck"  # with other people
 MARKS = re.compile(r"(<!-- answer -->\n).*?(<!-- /answer -->)", re.DOTALL)
 SHOWN = {  # metric: (heading, decimals)
     "swap_score": ("swap score ↑", 3),
@@ -78,7 +82,14 @@ def answer(folder: Path = RUN) -> str:
     page = RUN.relative_to(PAGE.parent) / "report.md"
     asked = f"Undecided: {', '.join(open_)}; what each asks and lacks: [report]({page.as_posix()})."
     told = rows(["verdict", "claim", "effect and interval"], verdicts)
-    return "\n".join([*rows(head, body), "", *told, "", *([asked] if open_ else []), ""])
+    again = repeated(folder) if folder == RUN and AGAIN.is_dir() else ""
+    return "\n".join([*rows(head, body), "", *told, "", " ".join([*([asked] if open_ else []), again]).strip(), ""])
+
+
+def repeated(folder: Path) -> str:
+    """How many of the verdicts came out again with other people."""
+    first, other = load(folder), load(AGAIN)
+    return agreement(judge(first), judge(other), other).told
 
 
 def filled(page: str, text: str) -> str:

@@ -147,15 +147,17 @@ def write_ledger(
     missing: frozenset[tuple[int, int]] = frozenset(),
     truth: bool = True,
     claims: tuple[dict[str, Any], ...] = (),
+    people: tuple[str, ...] = PAIRS,
 ) -> Path:
     """Write plan.json, ledger.jsonl and the trial folders under `folder`; returns it.
 
     `statuses` gives single (grid, replicate) trials another status than done, `missing` leaves their record out.
+    `people` names the pairs otherwise; their numbers stay.
     """
     labels, statuses, trials, ledger = labels or {}, statuses or {}, [], Ledger(folder)
     for grid in grids:
         for seed in range(replicates):
-            label, pair = labels.get(grid, f"grid{grid}"), PAIRS[seed % 3]
+            label, pair = labels.get(grid, f"grid{grid}"), people[seed % 3]
             name = trial_name(f"grid{grid}", seed)
             digest = hashlib.sha256(name.encode()).hexdigest()
             common = {"name": name, "label": label, "cell": {"model.grid": grid}, "seed": seed, "pair": pair}
@@ -167,7 +169,7 @@ def write_ledger(
             trial_folder = ledger.trial_folder(name)
             (trial_folder / "pictures").mkdir(parents=True, exist_ok=True)
             if record["status"] == "done":
-                values = _values(grid, seed, pair)
+                values = _values(grid, seed, PAIRS[seed % 3])
                 if not truth:
                     values = {k: v for k, v in values.items() if k.startswith("rec_") or k == "kl_nats"}
                     record["invalid"] = {"identity_transfer": "needs ground truth"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from command import called
 from fake_ledger import write_ledger
 
 from harness.claims.simulated import claim
+from harness.claims.verdict import judge
 from harness.ledger.records import Ledger
+from harness.ledger.table import load
+from harness.report.claim_page import page
 
 GRIDS = [f"grid{g}" for g in (3, 4, 5, 6, 7)]
 TREND = {
@@ -33,8 +37,8 @@ def test_the_page_lists_every_claim_of_the_source_and_changes_nothing_on_the_nex
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pages = [tmp_path / "one.md", tmp_path / "two.md"]
-    for page in pages:
-        code, _, err = called(["claims", "--root", str(folder.parent), "--out", str(page)], monkeypatch, capsys)
+    for file in pages:
+        code, _, err = called(["claims", "--root", str(folder.parent), "--out", str(file)], monkeypatch, capsys)
         assert code == 0 and "2 claims" in err
     text = pages[0].read_text(encoding="utf-8")
     assert text == pages[1].read_text(encoding="utf-8")
@@ -45,6 +49,25 @@ def test_the_page_lists_every_claim_of_the_source_and_changes_nothing_on_the_nex
     assert "**supported** | identity transfer −0.2" in rows[1] and rows[1].endswith("| 3 |")
     assert "<b>" not in text.replace("\\<b\\>", "")
     assert all(row.replace("\\|", "").count("|") == 8 for row in rows)
+
+
+def test_a_run_with_other_people_stands_beside_and_counts_no_claim_twice(folder: Path, tmp_path: Path) -> None:
+    claims = tuple(dict(one) for one in (Ledger(folder).plan() or {})["claims"])
+    other = write_ledger(tmp_path / "replication" / "bottleneck", tile=8, claims=claims, people=("p7", "p8", "p9"))
+    first, again = ((table, judge(table)) for table in map(load, (folder, other)))
+    text = page([first, again])
+    assert text.startswith(page([first])[:60])  # the same tally
+    (row,) = (line for line in text.splitlines() if line.startswith("| C5.trend"))
+    assert row.endswith("| 3 | supported (n = 3) |")
+    assert (
+        "Run again with 3 other pairs of people: of 1 decided claim 1 is decided there, too, and the same way." in text
+    )
+    turned = [replace(one, verdict="refuted") for one in again[1] if one.verdict == "supported"]
+    assert "and the other way." in page([first, (again[0], turned)])
+    assert "with other people" not in page([first])
+    same_people = write_ledger(tmp_path / "d" / "bottleneck", tile=8, claims=claims)
+    table = load(same_people)
+    assert len([line for line in page([first, (table, judge(table))]).splitlines() if "| C5.trend" in line]) == 2
 
 
 def test_the_same_as_json(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from harness.claims.again import agreement, repetitions
 from harness.claims.verdict import Verdict
 from harness.files import finite
 from harness.ledger.table import Table
@@ -31,22 +32,44 @@ Found = Sequence[tuple[Table, Sequence[Verdict]]]
 
 
 def page(found: Found) -> str:
-    """The verdicts of the suites as Markdown: a table, then what would decide the open claims, with the commands."""
+    """The verdicts of the suites as Markdown: a table, then what would decide the open claims, with the commands.
+
+    A run that repeats another with other people stands beside it, in a column of its own.
+    """
+    every, repeated = found, repetitions([table for table, _ in found])
+    found = [every[place] for place in repeated]
+    again = {id(every[first][0]): [every[place] for place in places] for first, places in repeated.items()}
     rows = _rows(found)
     verdicts = [verdict for _, given in found for verdict in given]
-    lines = [HEAD.format(tally=_tally(verdicts), command=_command(found))]
-    lines += ["| claim | suite | it says | source expects | verdict | effect | n |", "|---|---|---|---|---|---|---|"]
+    lines = [HEAD.format(tally=_tally(verdicts), command=_command(every))]
+    beside = any(again.values())
+    head = ["claim", "suite", "it says", "source expects", "verdict", "effect", "n", *["with other people"] * beside]
+    lines += [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for id_, table, verdict in rows:
         suite = f"{table.suite} ({table.plan.get('scale', '')})"
         part = deciding(verdict)
         shown = effect(part, table.facts(part.metric)) if part else "–"
         cells = [_text(cell) for cell in (id_, suite, verdict.says, verdict.source)]
         word = f"**{verdict.verdict}**" + (", against the source" if verdict.agreement == "against the source" else "")
-        lines.append(f"| {' | '.join([*cells, word, _text(shown), str(part.n) if part else '0'])} |")
+        cells += [word, _text(shown), str(part.n) if part else "0"]
+        cells += [", ".join(_again(id_, given) for _, given in again[id(table)]) or "–"] * beside
+        lines.append(f"| {' | '.join(cells)} |")
     absent = [id_ for id_ in SOURCE_CLAIMS if _number(id_) not in {_number(known) for known, _, _ in rows}]
     if absent:
         lines += ["", f"Asked in no suite of this page: {', '.join(absent)}."]
+    for table, given in found:
+        for other, anew in again[id(table)]:
+            told = agreement(given, anew, other).told
+            lines += ["", f"{_text(table.suite)} ({table.plan.get('scale', '')}): {_text(told)}"]
+            lines += ["", f"      {other.plan.get('command', '')}"]
     return "\n".join([*lines, "", *_open(found)]).rstrip("\n") + "\n"
+
+
+def _again(id_: str, given: Sequence[Verdict]) -> str:
+    """The verdict on a claim in a run with other people, and its pairs."""
+    verdict = next((one for one in given if one.id == id_), None)
+    part = deciding(verdict) if verdict else None
+    return f"{verdict.verdict} (n = {part.n})" if verdict and part else "–"
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from harness.claims.again import agreement, repetitions
 from harness.files import write_atomic
 from harness.ledger.table import Table
 from harness.report.card import Card, card
@@ -30,14 +31,19 @@ sure when its interval lies on one side; what is open says so.
 
 
 def write_findings(tables: Sequence[Table], place: Path, command: str) -> list[Path]:
-    """Write the page and its pictures beside it; returns the page first."""
+    """Write the page and its pictures beside it; returns the page first.
+
+    A run that repeats another with other people is a line of that one's finding.
+    """
     cards = [card(Numbers(table)) for table in tables]
     written = []
     lines = [HEAD.format(command=command)]
-    for table, one in zip(tables, cards, strict=True):
+    for first, others in repetitions(tables).items():
+        table, one = tables[first], cards[first]
+        again = [agreement(one.lines, cards[place].lines, tables[place]).told for place in others]
         picture = _picture(one, place.parent, "-".join(table.folder.resolve().parts[-2:]))
         written += [picture] if picture else []
-        lines += _finding(one, picture.relative_to(place.parent).as_posix() if picture else "")
+        lines += _finding(one, picture.relative_to(place.parent).as_posix() if picture else "", again)
     write_atomic(place, ("\n".join(lines).rstrip("\n") + "\n").encode())
     return [place, *written]
 
@@ -56,7 +62,7 @@ def _picture(one: Card, folder: Path, name: str) -> Path | None:
     return path
 
 
-def _finding(one: Card, picture: str) -> list[str]:
+def _finding(one: Card, picture: str, again: Sequence[str]) -> list[str]:
     lines = [f"## {escape(one.question)}", "", f"**{escape(one.said.found)}**", ""]
     if picture:
         captions = ", ".join(one.captions)
@@ -68,6 +74,7 @@ def _finding(one: Card, picture: str) -> list[str]:
     if one.said.cost:
         lines.append(f"- {escape(one.said.cost)}")
     lines.append(f"- How sure: {escape(_sure(one))}")
+    lines += [f"- {told}" for told in again]
     return [*lines, "", *(f"      {line}" for line in one.command.splitlines()), ""]
 
 

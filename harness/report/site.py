@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from harness.claims.again import repetitions
 from harness.files import write_atomic
 from harness.ledger.facts import Facts
 from harness.ledger.table import load
@@ -27,13 +28,20 @@ SMALL = 128  # pixels of a tile in the index
 class Place:
     """One suite of the site: its folder there, and what stands on its card.
 
-    ``inside``: its results lie in the site's folder, so its own report is the site's.
+    ``inside``: its results lie in the site's folder, so its own report is the site's. ``again``: it repeats another
+    suite of the site with other people.
     """
 
     name: str
     numbers: Numbers
     card: Card
     inside: bool
+    again: bool = False
+
+    @property
+    def label(self) -> str:
+        """What other pages call it."""
+        return f"{self.card.suite} ({self.card.scale}{', other people' * self.again})"
 
     @property
     def address(self) -> str:
@@ -47,6 +55,8 @@ def build_site(folders: Sequence[Path], out: Path) -> list[Path]:
     Reports are written there too. Of results that lie inside ``out`` they stay where they are: such a site is small.
     """
     places = [_place(folder, folders, out) for folder in folders]
+    repeated = {i for others in repetitions([place.numbers.table for place in places]).values() for i in others}
+    places = [replace(place, again=i in repeated) for i, place in enumerate(places)]
     metrics = _addresses("metrics", [name for place in places for name in _shown(place.numbers)])
     variants = _addresses("variants", [v.label for place in places for v in place.numbers.table.variants])
     written = [_write(out / "index.html", _index(places, metrics, variants))]
@@ -91,7 +101,7 @@ def _addresses(folder: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def _links(place: Place, places: Sequence[Place], metrics: Mapping[str, str], variants: Mapping[str, str]) -> Links:
-    others = tuple((f"{p.card.suite} ({p.card.scale})", f"../{p.address}") for p in places if p is not place)
+    others = tuple((p.label, f"../{p.address}") for p in places if p is not place)
     return Links(
         files=(("report.md", "report.md"), ("table.csv", "table.csv")),
         suites=others,
@@ -104,7 +114,7 @@ def _links(place: Place, places: Sequence[Place], metrics: Mapping[str, str], va
 def _index(places: Sequence[Place], metrics: Mapping[str, str], variants: Mapping[str, str]) -> str:
     facts = {name: _facts(name, places) for name in metrics}
     named = sorted(((facts[name].title, path) for name, path in metrics.items()), key=lambda pair: pair[0].lower())
-    cards = [{"card": p.card, "address": p.address, "tiles": _tiles(p.card)} for p in places]
+    cards = [{"card": p.card, "address": p.address, "tiles": _tiles(p.card), "again": p.again} for p in places]
     return rendered("index.html.j2", cards=cards, metrics=named, variants=list(variants.items()))
 
 

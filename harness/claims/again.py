@@ -1,0 +1,74 @@
+"""A suite run again with other people: whether its verdicts come out the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.ledger.table import Table
+from harness.terminal import count
+
+DECIDED = ("supported", "refuted")
+
+
+class Judged(Protocol):
+    """A claim with its verdict."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def verdict(self) -> str: ...
+
+
+def repetitions(tables: Sequence[Table]) -> dict[int, list[int]]:
+    """{place of each first run: places of the runs that repeat it}.
+
+    A run repeats an earlier one when suite and scale are the same and they have no pair of people in common.
+    """
+    found: dict[int, list[int]] = {}
+    for place, table in enumerate(tables):
+        first = next((i for i in found if _repeats(table, tables[i])), None)
+        if first is None:
+            found[place] = []
+        else:
+            found[first].append(place)
+    return found
+
+
+def _repeats(table: Table, first: Table) -> bool:
+    same = table.suite == first.suite and table.plan.get("scale") == first.plan.get("scale")
+    mine, others = ({trial.pair for trial in each.trials} for each in (table, first))
+    return same and "" not in mine and mine.isdisjoint(others)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of a run's claims: how many it decided, how many of these were decided again, and how many the same way."""
+
+    pairs: int
+    decided: int
+    again: int
+    same: int
+
+    @property
+    def told(self) -> str:
+        """As a sentence."""
+        ways = "all" if self.same == self.again else str(self.same) if self.same else "none"
+        how = f", {ways} of them the same way" if self.again > 1 else "" if not self.again else self._one
+        return (
+            f"Run again with {count(self.pairs, 'other pair')} of people: of {count(self.decided, 'decided claim')} "
+            f"{self.again or 'none'} {'is' if self.again < 2 else 'are'} decided there, too{how}."
+        )
+
+    @property
+    def _one(self) -> str:
+        return ", and the same way" if self.same else ", and the other way"
+
+
+def agreement(first: Iterable[Judged], again: Iterable[Judged], table: Table) -> Agreement:
+    """How far the verdicts of `again`, the run of `table`, agree with those of `first`."""
+    before: Mapping[str, str] = {one.id: one.verdict for one in first if one.verdict in DECIDED}
+    after = {one.id: one.verdict for one in again if one.verdict in DECIDED and one.id in before}
+    same = sum(before[id_] == verdict for id_, verdict in after.items())
+    return Agreement(len({trial.pair for trial in table.done}), len(before), len(after), same)
