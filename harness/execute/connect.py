@@ -18,6 +18,8 @@ from harness.files import HOME
 PACKAGES = ("harness", "models", "metrics")
 HOW = "docs/cluster.md says how"
 KNOCK_S = 5.0
+AUTH_MODE, TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+TOKEN = Path(".ray") / "auth_token"  # in the home folder: where `ray start` looks for it, and then asks for it
 
 
 def connect(address: str) -> Any:
@@ -28,6 +30,8 @@ def connect(address: str) -> Any:
     """
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # or `uv run` would build an environment on each node
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray warns of otherwise
+    if any(name in os.environ for name in TOKENS) or (Path.home() / TOKEN).is_file():
+        os.environ.setdefault(AUTH_MODE, "token")  # at HOST:PORT Ray shows its token only when told to
     try:
         import ray
     except ImportError:
@@ -42,7 +46,7 @@ def connect(address: str) -> Any:
             environment = {"working_dir": str(folder)}
             ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
         except ConnectionError:
-            raise _none_there(address) from None
+            raise _none_there(address) if address == "auto" else _not_let_in(address) from None
         except (RuntimeError, ValueError, OSError) as error:
             raise EnvironmentProblem(f"the Ray cluster at {address} refuses: {_said(error)}. {HOW}") from None
     return ray
@@ -66,6 +70,13 @@ def _knock(address: str) -> None:
 def _none_there(address: str) -> EnvironmentProblem:
     where = "to be found from here" if address == "auto" else f"at {address}"
     return EnvironmentProblem(f"there is no Ray cluster {where}. Start one: ray start --head ({HOW})")
+
+
+def _not_let_in(address: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"something answers at {address} and lets nobody in: a Ray cluster with another token, or no Ray cluster. "
+        f"Copy ~/{TOKEN} from its head, or name its file in {TOKENS[1]} ({HOW})"
+    )
 
 
 def _said(error: BaseException) -> str:
