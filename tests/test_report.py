@@ -14,6 +14,7 @@ import pytest
 from fake_ledger import CLAIMS, GRIDS, trial_name, write_ledger
 
 from harness.errors import UsageError
+from harness.files import hash_of
 from harness.ledger.number_format import number
 from harness.ledger.records import Ledger
 from harness.ledger.table import load
@@ -125,6 +126,25 @@ def test_validity_strip_tells_equal_steps_spread_and_damage(folder: Path, tmp_pa
     damaged = _checks(broken)
     assert damaged["Trials done"][0] == "5 of 6"
     assert "does not match its hash" in damaged["Damaged files"][2]
+
+
+@pytest.mark.parametrize(("varied", "state"), [(False, "bad"), (True, "good")])
+def test_what_the_suite_varies_itself_is_no_cause_for_care(varied: bool, state: str, tmp_path: Path) -> None:
+    place = write_ledger(tmp_path / "varied", grids=(3, 5), replicates=2, tile=8)
+    ledger = Ledger(place)
+    plan = dict(ledger.plan() or {})
+    plan.pop("sha256", None)
+    for trial in plan["trials"]:
+        trial["cell"] |= {"data.variation": trial["label"], "optim.steps": int(trial["label"][-1])}
+    ledger.write_plan({**plan, "axes": ["model.grid", *(["data.variation", "optim.steps"] if varied else [])]})
+    for path in place.glob("trials/grid5*/record.json"):
+        record = json.loads(path.read_text())
+        record.pop("sha256")
+        record["data"]["fingerprint"], record["cost"]["steps"] = "of looser faces", 900
+        path.write_text(json.dumps({**record, "sha256": hash_of(record)}))
+    checks = _checks(place)
+    assert (checks["Data"][1], checks["Training steps"][1]) == (state, state), checks
+    assert checks["Training steps"][0] == "600–900 steps"
 
 
 def test_records_that_the_plan_does_not_name_are_counted_apart(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def validity(numbers: Numbers) -> list[Check]:
     lost = [f"{n} {status}" for status, n in sorted(statuses.items()) if status != "done"]
     bad = any(status not in ("done", "missing") for status in statuses)
     checks.append(Check("Failed or missing", ", ".join(lost) or "none", "bad" if bad else "note" if lost else "good"))
-    checks.append(_equal("Training steps", [t.part("cost").get("steps") for t in table.done], "steps"))
+    checks.append(_steps(table))
     checks.append(_data(table))
     sizes = [float(t.part("cost").get("parameters") or 0) for t in table.done]
     if sizes and min(sizes) > 0:
@@ -108,23 +108,36 @@ def _short(why: str) -> str:
     return "an exact truth is needed" if truth else why.partition(". ")[0]
 
 
-def _equal(name: str, values: list[Any], unit: str) -> Check:
-    known = sorted({v for v in values if v is not None})
+def _varied(table: Table, section: str) -> tuple[str, ...]:
+    """The axes of the suite that lie in a section of the settings: what differs there differs on purpose."""
+    return tuple(axis for axis in table.plan.get("axes") or () if axis.startswith(f"{section}."))
+
+
+def _steps(table: Table) -> Check:
+    known = sorted({steps for t in table.done if (steps := t.part("cost").get("steps")) is not None})
     if not known:
-        return Check(name, "unknown", "note")
+        return Check("Training steps", "unknown", "note")
     if len(known) == 1:
-        return Check(name, f"equal ({number(float(known[0]), 0)})", "good")
-    return Check(name, f"{known[0]}–{known[-1]} {unit}", "bad", "trials are not equally trained")
+        return Check("Training steps", f"equal ({number(float(known[0]), 0)})", "good")
+    text = f"{known[0]}–{known[-1]} steps"
+    if _varied(table, "optim"):
+        return Check("Training steps", text, "good", "varied by the suite")
+    return Check("Training steps", text, "bad", "trials are not equally trained")
 
 
 def _data(table: Table) -> Check:
+    """Whether the variants of a replicate saw the same pictures, but for what the suite itself varies."""
+    varied = _varied(table, "data")
     by_key: dict[object, set[str]] = {}
     for trial in table.done:
-        by_key.setdefault(trial.key, set()).add(str(trial.part("data").get("fingerprint")))
-    mixed = [key for key, prints in by_key.items() if len(prints) > 1]
+        own = tuple(str(trial.settings.get(axis)) for axis in varied)
+        by_key.setdefault((trial.key, own), set()).add(str(trial.part("data").get("fingerprint")))
+    mixed = {key for key, prints in by_key.items() if len(prints) > 1}
     if mixed:
         detail = "within a replicate the variants saw different data"
         return Check("Data", f"differ in {count(len(mixed), 'replicate')}", "bad", detail)
+    if varied:
+        return Check("Data", "varied by the suite", "good", f"{', '.join(varied)}; all else is equal in each replicate")
     return Check("Data", "equal in each replicate" if by_key else "unknown", "good" if by_key else "note")
 
 
