@@ -1,4 +1,4 @@
-"""The facts of a metric have one home: they stand on the metric, are recorded at scoring, and are read from there."""
+"""The facts of a metric stand on the metric, and on the records where the product does not know it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from harness import registry
 from harness.files import hash_of
-from harness.ledger.facts import facts_of
+from harness.ledger.facts import facts_of, to_record
 from harness.ledger.table import load
 from harness.report.numbers import Numbers
 from harness.report.tables import all_metrics
@@ -71,6 +71,14 @@ def test_a_record_without_facts_reads_as_the_metric_is_registered(folder: Path) 
     facts = load(folder).facts("swap_error")
     info = registry.metric_infos()["swap_error"]
     assert (facts.title, facts.direction, facts.decimals) == (info.title, info.direction, info.decimals)
+
+
+def test_a_record_holds_the_facts_of_other_peoples_metrics_alone() -> None:
+    own = registry.metric_infos()["leak_gap"].facts()
+    facts = {"leak_gap": own, "brightness_error": BRIGHT, "swap_error": {**own, "title": "changed by a plugin"}}
+    assert to_record(json.loads(json.dumps(facts))) == {
+        name: facts[name] for name in ("brightness_error", "swap_error")
+    }
 
 
 def test_costs_and_losses_have_facts_too() -> None:

@@ -24,6 +24,7 @@ from harness.execute.child import Stopped
 from harness.execute.heartbeat import Heartbeat
 from harness.execute.memory import keep_freed_memory
 from harness.ledger import environment
+from harness.ledger.facts import to_record
 from harness.ledger.records import Ledger, Record
 from harness.options import build_model
 from harness.score import score
@@ -114,7 +115,7 @@ def run_course(trial: Trial, record: Record, place: Place, kept: dict[str, Any],
     return replace(
         record, status="done", scores=found.scores, references=found.references, invalid=found.invalid,
         cost={"peak_memory_mb": whole, **cost, "wall_s": times, "scored_memory_mb": whole},
-        facts=found.facts, resumed_from=resumed, environment=environment.capture(), data=_data(trial, store),
+        facts=to_record(found.facts), resumed_from=resumed, environment=environment.capture(), data=_data(trial, store),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """A metric's facts as the report, the claims and the gates read them: title, direction, unit, decimals, description.
 
-They stand on the metric (`metrics.info.MetricInfo`) and are recorded at scoring; where no record holds them, the
-registry is asked.
+They stand on the metric (`metrics.info.MetricInfo`). A record holds those of other people's metrics, so that it can be
+read where these are not installed; of what comes with the product the registry is asked.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.files import canonical
 from harness.ledger.number_format import number
 from metrics import costs
 from metrics.info import Direction, MetricInfo
@@ -74,6 +75,15 @@ def facts_of(name: str, recorded: Mapping[str, Mapping[str, Any]] | None = None)
     if recorded and name in recorded:
         return _facts(name, recorded[name])
     return _registered(name) or Facts(name, MetricInfo(name, "none", "", None, "").title)
+
+
+def to_record(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Those facts, by metric, that the product itself would not give."""
+    from harness import registry
+
+    shipped = (entry.infos for entry in registry.entries("metric").values() if entry.shipped)
+    own = {info.name: canonical(info.facts()) for infos in shipped for info in infos}
+    return {name: one for name, one in facts.items() if canonical(one) != own.get(name)}
 
 
 def _facts(name: str, facts: Mapping[str, Any]) -> Facts:

@@ -51,7 +51,7 @@ class Record:
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     invalid: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by metric: `metrics.info.MetricInfo.facts`
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by metric: `harness.ledger.facts.to_record`
     cost: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by path; empty in records of earlier versions
     environment: Mapping[str, Any] = field(default_factory=dict)
