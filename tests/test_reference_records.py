@@ -83,7 +83,8 @@ def test_a_trial_that_two_suites_share_is_one_trial() -> None:
             assert other["cost"]["weights_sha256"] == trial["cost"]["weights_sha256"], (suite, trial["name"])
             for metric in trial["scores"].keys() & other["scores"].keys():
                 mine, others = trial["scores"][metric]["mean"], other["scores"][metric]["mean"]
-                assert mine == pytest.approx(others, rel=1e-6, abs=1e-9, nan_ok=True), (suite, trial["name"], metric)
+                same = mine is others if None in (mine, others) else mine == pytest.approx(others, rel=1e-6, abs=1e-9)
+                assert same, (suite, trial["name"], metric)
     assert shared, "no two suites share a trial: nothing was compared"
 
 
