@@ -27,6 +27,7 @@ PACKAGES = ("harness", "models", "metrics")
 SUFFIXES = (".py", ".j2", ".css", ".js")
 MOST = 4000  # entries of a file; the oldest go first
 FILES = 8  # of earlier states of the sources
+SEARCHED = tuple(dict.fromkeys(sys.path))  # now: a library that is imported later may add folders of its own
 
 _known: dict[str, Any] | None = None
 _new: dict[str, Any] = {}
@@ -82,7 +83,7 @@ def sources_digest(home: Path = HOME) -> str:
         for path in sorted(path for path in (home / package).rglob("*") if path.suffix in SUFFIXES):
             digest.update(path.relative_to(home).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for folder in dict.fromkeys(sys.path):
+    for folder in SEARCHED:
         with contextlib.suppress(OSError):
             found = sorted(name for name in os.listdir(folder or ".") if name.endswith((".dist-info", ".egg-link")))
             digest.update("\0".join(found).encode())

@@ -45,7 +45,10 @@ def test_the_second_process_imports_nothing_heavy(monkeypatch: pytest.MonkeyPatc
     assert (again.code, again.imports) == (0, ())
 
 
-def test_a_second_plan_imports_nothing_heavy(call: Call, tmp_path: Path) -> None:
+def test_a_second_plan_imports_nothing_heavy(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor where a library has put a folder of packages of its own on the path meanwhile, as setuptools does."""
+    (tmp_path / "vendored" / "thing-1.0.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "vendored")
     verb = ("run", "smoke", "--dry-run", "--results", str(tmp_path))
     assert call(*verb)[0] == 0
     again = verbs.start(verb, repeats=1)
