@@ -18,8 +18,6 @@ from harness.files import HOME
 PACKAGES = ("harness", "models", "metrics")
 HOW = "docs/cluster.md says how"
 KNOCK_S = 5.0
-AUTH_MODE, TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-TOKEN = Path(".ray") / "auth_token"  # in the home folder: where `ray start` looks for it, and then asks for it
 
 
 def connect(address: str) -> Any:
@@ -30,8 +28,6 @@ def connect(address: str) -> Any:
     """
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # or `uv run` would build an environment on each node
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray warns of otherwise
-    if any(name in os.environ for name in TOKENS) or (Path.home() / TOKEN).is_file():
-        os.environ.setdefault(AUTH_MODE, "token")  # at HOST:PORT Ray shows its token only when told to
     try:
         import ray
     except ImportError:
@@ -74,8 +70,8 @@ def _none_there(address: str) -> EnvironmentProblem:
 
 def _not_let_in(address: str) -> EnvironmentProblem:
     return EnvironmentProblem(
-        f"something answers at {address} and lets nobody in: a Ray cluster with another token, or no Ray cluster. "
-        f"Copy ~/{TOKEN} from its head, or name its file in {TOKENS[1]} ({HOW})"
+        f"something answers at {address} and lets nobody in: a Ray cluster that asks for a token, or no Ray cluster. "
+        f"RAY_AUTH_MODE=token shows that of ~/.ray/auth_token ({HOW})"
     )
 
 
