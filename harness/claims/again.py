@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.claims.verdict import UNDECIDED
 from harness.ledger.table import Table
 from harness.terminal import count
-
-DECIDED = ("supported", "refuted")
 
 
 class Judged(Protocol):
@@ -54,21 +53,15 @@ class Agreement:
     @property
     def told(self) -> str:
         """As a sentence."""
-        ways = "all" if self.same == self.again else str(self.same) if self.same else "none"
-        how = f", {ways} of them the same way" if self.again > 1 else "" if not self.again else self._one
-        return (
-            f"Run again with {count(self.pairs, 'other pair')} of people: of {count(self.decided, 'decided claim')} "
-            f"{self.again or 'none'} {'is' if self.again < 2 else 'are'} decided there, too{how}."
-        )
-
-    @property
-    def _one(self) -> str:
-        return ", and the same way" if self.same else ", and the other way"
+        decided = f"{self.again or 'none'} {'are' if self.again > 1 else 'is'} decided there, too"
+        same = f", {self.same} of them the same way" if self.again else ""
+        whom = f"{count(self.pairs, 'other pair')} of people"
+        return f"Run again with {whom}: of {count(self.decided, 'decided claim')} {decided}{same}."
 
 
 def agreement(first: Iterable[Judged], again: Iterable[Judged], table: Table) -> Agreement:
     """How far the verdicts of `again`, the run of `table`, agree with those of `first`."""
-    before: Mapping[str, str] = {one.id: one.verdict for one in first if one.verdict in DECIDED}
-    after = {one.id: one.verdict for one in again if one.verdict in DECIDED and one.id in before}
+    before = {one.id: one.verdict for one in first if one.verdict != UNDECIDED}
+    after = {one.id: one.verdict for one in again if one.verdict != UNDECIDED and one.id in before}
     same = sum(before[id_] == verdict for id_, verdict in after.items())
     return Agreement(len({trial.pair for trial in table.done}), len(before), len(after), same)

@@ -18,6 +18,7 @@ from harness.files import HOME
 PACKAGES = ("harness", "models", "metrics")
 HOW = "docs/cluster.md says how"
 KNOCK_S = 5.0
+FOUND = ("auto", "local")  # addresses that Ray looks up itself
 
 
 def connect(address: str) -> Any:
@@ -42,7 +43,7 @@ def connect(address: str) -> Any:
             environment = {"working_dir": str(folder)}
             ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
         except ConnectionError:
-            raise _none_there(address) if address == "auto" else _not_let_in(address) from None
+            raise _none_there(address) if address in FOUND else _not_let_in(address) from None
         except (RuntimeError, ValueError, OSError) as error:
             raise EnvironmentProblem(f"the Ray cluster at {address} refuses: {_said(error)}. {HOW}") from None
     return ray
@@ -52,7 +53,7 @@ def _knock(address: str) -> None:
     """Fail at once where Ray would try for minutes."""
     if address.startswith("ray://"):
         raise UsageError(f"--address {address}: Ray's client is not used. Run the command on a node of the cluster")
-    if address in ("auto", "local"):
+    if address in FOUND:
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
