@@ -121,7 +121,7 @@ def test_both_loops_reach_the_same_error_in_the_same_steps(tmp_path: Path) -> No
     steps = 100
     spec = spec_of(
         data={"frames": 40, "size": 32}, model={"width": 8, "channels": 16, "logvar_start": -6.0}, loss=LOSS,
-        optim={"batch": 8, "lr": 3e-3, "warmup": 10},
+        optim={"steps": steps, "batch": 8, "lr": 3e-3, "warmup": 10},
     )  # fmt: skip
     found = quality(spec, tmp_path, steps)
     untrained = quality(spec, tmp_path, 2)
