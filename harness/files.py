@@ -100,8 +100,13 @@ def kept_json(path: Path) -> dict[str, Any] | None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises OSError, and Damaged for anything else."""
+    return as_json(path.read_bytes())
+
+
+def as_json(content: bytes) -> dict[str, Any]:
+    """The JSON object in the content of a file. Damaged for anything else."""
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Damaged(f"it cannot be read as JSON: {error}") from None
     if not isinstance(values, dict):

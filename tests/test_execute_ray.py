@@ -18,7 +18,7 @@ from trouble_plans import checkpoints, command, plan, suite_file, until
 from harness.errors import EnvironmentProblem
 from harness.execute import connect, run_plan
 from harness.execute.cluster import ClusterExecutor
-from harness.ledger.manifest import HISTORY
+from harness.ledger.packed import HISTORY
 from harness.ledger.records import Ledger, Record
 from harness.ledger.watch import state
 from harness.lock import held

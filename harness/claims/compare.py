@@ -22,6 +22,7 @@ from harness.claims.headlines import HEADLINES
 from harness.claims.stats import Array, Estimate
 from harness.errors import UsageError, did_you_mean
 from harness.ledger.facts import Facts
+from harness.ledger.packed import has_record
 from harness.ledger.records import ledgers
 from harness.ledger.table import Key, Replicates, Table, Variant, load
 from metrics.costs import LOSS
@@ -97,7 +98,7 @@ def _folder(text: str, root: Path) -> Path | None:
 
 def _trial(text: str, root: Path) -> Side:
     path = Path(text)
-    if (path / "record.json").is_file() and path.parent.name == "trials":
+    if has_record(path):
         tables = [load(path.resolve().parent.parent)]
         text = path.resolve().name
     else:

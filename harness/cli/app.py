@@ -22,6 +22,7 @@ from harness.cli.last_catch import exit_code
 from harness.cli.list import list_, show
 from harness.cli.metrics import metrics_app
 from harness.cli.options import RESULTS, Json, Results, renamed
+from harness.cli.pack import pack
 from harness.cli.recognisers import app as recognisers_app
 from harness.cli.run import Place, choose_place, parse_jobs, run_trials
 from harness.cli.steps import time_claimed_steps
@@ -308,6 +309,7 @@ app.command()(claims)
 app.command()(variance)
 app.command()(watch)
 app.command()(verify)
+app.command()(pack)
 app.command()(export)
 app.command()(swap)
 

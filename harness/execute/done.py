@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.ledger.manifest import HISTORY, WEIGHTS, damaged_files, lacking, repair_of
+from harness.ledger.manifest import WEIGHTS, damaged_files, lacking, repair_of
+from harness.ledger.packed import HISTORY
 from harness.ledger.records import Record
 from harness.trials.trial import Trial
 

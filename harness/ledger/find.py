@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UsageError, did_you_mean
+from harness.ledger.packed import has_record
 from harness.ledger.records import Ledger, Record, ledgers
 from harness.terminal import say
 
@@ -15,7 +16,7 @@ def find_trial(name: str | Path, root: Path) -> Record:
     UsageError with the nearest name.
     """
     folder = Path(name)
-    if (folder / "record.json").is_file():
+    if has_record(folder):
         return _of_folder(folder.resolve())
     name, known = str(name), dict[str, Record]()
     for ledger in ledgers(root):

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.files import Damaged, file_sha256
+from harness.ledger.packed import HISTORY, RECORD, VALUES, read_trial_file
 
 if TYPE_CHECKING:
     from harness.ledger.records import Record
 
 Repair = Literal["train", "score", "delete"]
-WEIGHTS, HISTORY, VALUES = "weights.safetensors", "history.jsonl", "values.json.gz"
-PASSING = {"record.json", "status.json", "owner.json", "job.json", "log.txt"}  # of a moment, or for people
+WEIGHTS = "weights.safetensors"
+PASSING = {RECORD, "status.json", "owner.json", "job.json", "log.txt"}  # of a moment, or for people
 NEEDED = {HISTORY, VALUES}  # the others may be left out of a copy, and then are absent, not damaged
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -83,7 +84,9 @@ def damaged_files(record: Record) -> Iterator[tuple[str, str]]:
     there = [*record.folder.glob("pictures/*.png"), *record.folder.glob("previews/*.png"), *record.folder.glob(VALUES)]
     for name in sorted({*known, *(path.relative_to(record.folder).as_posix() for path in there)}):
         try:
-            check_content(name, (record.folder / name).read_bytes(), known)
+            content, vouched = read_trial_file(record.folder, name)
+            if not vouched:
+                check_content(name, content, known)
         except FileNotFoundError:
             if name in NEEDED:
                 yield name, "it is missing"

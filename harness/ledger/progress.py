@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.files import Damaged, as_json
+from harness.ledger.packed import PACK, RECORD, is_there, read_trial_file
 from harness.lock import held
 
 STALE_S = 120.0  # a trial whose status is older than this, and that nobody holds, is not running
@@ -40,11 +42,11 @@ def rows(folder: Path, planned: Iterable[Mapping[str, Any]]) -> list[Row]:
 
 def _row(folder: Path, trial: Mapping[str, Any]) -> Row:
     name, label, seed = str(trial["name"]), str(trial["label"]), int(trial["seed"])
-    recorded, beaten = _modified(folder / "record.json"), _modified(folder / "status.json")
+    recorded, beaten = _recorded(folder), _modified(folder / "status.json")
     status = _read(folder / "status.json") if beaten else {}
     running = bool(status) and (held(folder) or time.time() - beaten / 1e9 < STALE_S)
     if recorded and not (running and beaten > recorded):
-        ended, wall_s = _outcome(folder / "record.json", recorded)
+        ended, wall_s = _outcome(folder, recorded)
         if ended:
             return Row(name, label, seed, ended, wall_s=wall_s)
     if not running:
@@ -65,11 +67,20 @@ def _row(folder: Path, trial: Mapping[str, Any]) -> Row:
 
 
 @functools.lru_cache(maxsize=4096)
-def _outcome(path: Path, modified: int) -> tuple[str, float | None]:
+def _outcome(folder: Path, modified: int) -> tuple[str, float | None]:
     """Status and seconds of a record, read once for each time it is written; no status when it cannot be read."""
-    record = _read(path)
+    try:
+        record = as_json(read_trial_file(folder, RECORD)[0])
+    except (OSError, Damaged):
+        return "", None
     wall = (record.get("cost") or {}).get("wall_s") or {}
     return str(record.get("status", "")), _number(wall.get("total"))
+
+
+def _recorded(folder: Path) -> int:
+    """When a trial's record, or the pack that it is in, was written, in nanoseconds; 0 without a record."""
+    own = _modified(folder / RECORD)
+    return own or (_modified(folder.parent.parent / PACK) if is_there(folder, RECORD) else 0)
 
 
 def _modified(path: Path) -> int:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentProblem, UsageError, did_you_mean
-from harness.files import Damaged, read_json, verified, write_atomic, write_hashed_json, write_json
-from harness.ledger.manifest import HISTORY, NEEDED, VALUES, check_content, known_files, manifest_of
+from harness.files import Damaged, as_json, read_json, verified, write_atomic, write_hashed_json, write_json
+from harness.ledger.manifest import NEEDED, check_content, known_files, manifest_of
+from harness.ledger.packed import HISTORY, PACK, RECORD, VALUES, packed, read_trial_file
 from harness.ledger.planned import Planned
 from harness.lock import Busy, claim_trial, guarded
 
@@ -123,16 +124,16 @@ class Ledger:
     def read(self, name: str) -> Record | None:
         """The record of a trial; None when there is none, or when it is damaged (then `damaged` says so)."""
         try:
-            path = self.trial_folder(name) / "record.json"
-            if not path.resolve().is_relative_to(self.folder.resolve()):
+            folder = self.trial_folder(name)
+            if not (folder / RECORD).resolve().is_relative_to(self.folder.resolve()):
                 raise ValueError("it leads out of the ledger")
-            whole = read_json(path)
+            whole = as_json(read_trial_file(folder, RECORD)[0])
             values = verified(whole)
             if values.pop("schema_version") != SCHEMA_VERSION:
                 raise ValueError("it has another schema version")
             if values["name"] != name or values["status"] not in STATUSES:
                 raise ValueError("it is another trial's, or has an unknown status")
-            return Record(**values, sha256=whole["sha256"], folder=path.parent)
+            return Record(**values, sha256=whole["sha256"], folder=folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
@@ -142,12 +143,19 @@ class Ledger:
     def records(self) -> list[Record]:
         """All readable records, by label, seed and name. `damaged` is set anew."""
         self.damaged = []
-        try:
-            names = sorted(entry.name for entry in os.scandir(self.folder / "trials") if entry.is_dir())
-        except (FileNotFoundError, NotADirectoryError):
-            names = []
-        found = [record for name in names if (record := self.read(name))]
+        found = [record for name in self.names() if (record := self.read(name))]
         return sorted(found, key=lambda record: (record.label, record.seed, record.name))
+
+    def names(self) -> list[str]:
+        """The trials with a record, be it readable or not."""
+        names: set[str] = set()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            names |= {e.name for e in os.scandir(self.folder / "trials") if os.path.lexists(Path(e.path, RECORD))}
+        try:
+            names |= packed(self.folder).keys()
+        except Damaged as error:
+            self.damaged.append((PACK, f"{PACK} is damaged: {error}"))
+        return sorted(names)
 
     def values(self, record: Record) -> dict[str, list[float]]:
         """Per-image values by metric; empty when there are none. NaN is null in the file and NaN here."""
@@ -182,8 +190,9 @@ class Ledger:
         """A file of a trial as it was written; None when it is absent, or damaged (then `damaged` says so)."""
         known = known_files(record)
         try:
-            content = (record.folder / name).read_bytes()
-            check_content(name, content, known)
+            content, vouched = read_trial_file(record.folder, name)
+            if not vouched:
+                check_content(name, content, known)
             return content
         except FileNotFoundError:
             if name in NEEDED and name in known:
@@ -207,12 +216,12 @@ class Ledger:
             raise ValueError(f"unknown status {record.status!r}")
         folder = self.trial_folder(record.name)
         files = manifest_of(folder) if record.status == "done" else {}
-        write_hashed_json(folder / "record.json", replace(record, files=files).to_dict())
+        write_hashed_json(folder / RECORD, replace(record, files=files).to_dict())
         if index:
             self.rebuild()
         written = self.read(record.name)
         if written is None:
-            raise EnvironmentProblem(f"{folder / 'record.json'}: was written and cannot be read back. Check the disk")
+            raise EnvironmentProblem(f"{folder / RECORD}: was written and cannot be read back. Check the disk")
         return written
 
     def rebuild(self) -> Path:

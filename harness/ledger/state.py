@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.files import file_sha256, hash_of
+from harness.ledger.packed import HISTORY, PACK, RECORD, VALUES
 
-READ = ("record.json", "history.jsonl", "values.json.gz", "pictures/*.png")
+READ = (RECORD, HISTORY, VALUES, "pictures/*.png")
 
 
 def content_hash(folder: Path) -> str:
     """SHA-256 over the plan and over every file of every trial that a report reads; weights are not among them."""
-    files = [folder / "plan.json", *(path for name in READ for path in folder.glob(f"trials/*/{name}"))]
+    packs = [folder / PACK] if (folder / PACK).exists() else []
+    files = [folder / "plan.json", *packs, *(path for name in READ for path in folder.glob(f"trials/*/{name}"))]
     found = {}
     for path in files:
         try:

@@ -235,7 +235,7 @@ def load(folder: Path) -> Table:
     for planned in plan["trials"]:
         grouped.setdefault(planned["label"], []).append(_trial(ledger, planned))
     named = {planned["name"] for planned in plan["trials"]}
-    found = {path.parent.name for path in (ledger.folder / "trials").glob("*/record.json")}
+    found = set(ledger.names())
     variants = tuple(Variant(label, trials[0].settings, tuple(trials)) for label, trials in grouped.items())
     steps: Mapping[str, Any] = {}
     try:

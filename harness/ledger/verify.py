@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.errors import EnvironmentProblem
 from harness.files import Damaged
 from harness.ledger.manifest import Repair, damaged_files, known_files, repair_of
+from harness.ledger.packed import PACK, RECORD, is_there
 from harness.ledger.records import Ledger, Record
 from harness.ledger.steps import STEPS, read_steps
 from harness.lock import held
@@ -17,6 +18,8 @@ DO: dict[Repair, str] = {
     "score": "score again: {command} scores its weights anew",
     "delete": "delete it: it is only looked at, and no number comes from it",
 }
+
+COPY = "copy it again from where it was packed, or delete it and run again"
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,11 @@ def verify_suite(folder: Path) -> Verdict:
     again = DO["train"].format(command=command)
     for name, why in ledger.damaged:
         reason = why.partition(" is damaged: ")[2] or why
-        found.append(Finding(folder / "trials" / name / "record.json", reason, again))
+        path = folder / PACK if name == PACK else folder / "trials" / name / RECORD
+        found.append(Finding(path, reason, COPY if name == PACK else again))
     for record in records:
         if not held(record.folder):
-            files += 1 + sum((record.folder / name).is_file() for name in known_files(record))
+            files += 1 + sum(is_there(record.folder, name) for name in known_files(record))
             found += _of_trial(record, command) if record.status == "done" else []
     if not ledger.damaged and ledger.index.is_file():
         files += 1

@@ -105,4 +105,19 @@ def _clean(root: ET.Element) -> None:
         for key in [k for k in parent.attrib if k == "font-family"]:
             del parent.attrib[key]
         for key in GEOMETRY & parent.attrib.keys():  # a hundredth of a point is enough, and a third of the bytes
-            parent.attrib[key] = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", parent.attrib[key])
+            text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", parent.attrib[key])
+            parent.attrib[key] = " ".join(text.split())
+        if parent.attrib.get("transform", "").startswith("rotate(-0 "):
+            del parent.attrib["transform"]
+    _unwrap(root)
+
+
+def _unwrap(element: ET.Element) -> None:
+    """Groups that say nothing give way to what is in them, and white space between elements goes: half of a figure."""
+    element.text, element.tail = ((text or "").strip() or None for text in (element.text, element.tail))
+    children: list[ET.Element] = []
+    for child in element:
+        _unwrap(child)
+        grouped = child.tag in (f"{{{SVG}}}g", f"{{{SVG}}}defs") and not child.attrib
+        children += child if grouped and (child.tag.endswith("}g") or not len(child)) else [child]
+    element[:] = children
