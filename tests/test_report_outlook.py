@@ -7,14 +7,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from fake_ledger import CLAIMS, write_ledger
+from fake_ledger import CLAIMS, _row, write_ledger
 
 from harness.claims.verdict import judge
 from harness.files import hash_of
 from harness.ledger.records import Ledger
 from harness.ledger.table import Table, load
-from harness.report import clearest, lead
+from harness.report import clearest, details, lead, sheets
 from harness.report.numbers import Numbers
 from harness.report.outlook import command, outlooks
 
@@ -160,3 +161,31 @@ def test_without_claims_the_ends_of_the_axis_are_shown(tmp_path: Path) -> None:
     table = load(write_ledger(tmp_path / "e", grids=(3, 5, 7), tile=8))
     chosen = clearest.pair(Numbers(table))
     assert chosen is not None and chosen.rule == "the two ends of the axis"
+
+
+def test_where_the_faces_themselves_vary_each_variant_stands_beside_its_own_truth(tmp_path: Path) -> None:
+    """As in a suite of distances: one person's truth beside another person's swap would show a failure that is none."""
+    folder = write_ledger(tmp_path / "bottleneck", grids=(3, 7), tile=16, claims=CLAIMS)
+    shared = load(folder)
+    together = sheets.sheets(shared)
+    assert together is not None and together.columns == ("driver", "exact truth", "grid3", "grid7")
+    for trial in next(v for v in shared.variants if v.label == "grid7").trials:
+        for face in range(4):
+            _row(trial.folder / "pictures" / f"fixed-{face}.png", 7, 40 + face, 16)
+    table = load(folder)
+    chosen = clearest.pair(Numbers(table))
+    assert chosen is not None
+    shown = clearest.case(table, chosen)
+    assert shown is not None
+    captions = [caption.partition(":")[0] for caption in shown.tiles]
+    assert captions == [
+        "source of grid3", "grid3", "exact truth of grid3", "source of grid7", "grid7", "exact truth of grid7"
+    ]  # fmt: skip
+    for label in ("grid3", "grid7"):
+        trial = next(v for v in table.variants if v.label == label).done[shown.replicate]
+        row = details.tiles(trial.pictures[shown.face])
+        assert np.array_equal(shown.tiles[label], row[2])
+        assert np.array_equal(shown.tiles[f"exact truth of {label}"], row[5])
+    apart = sheets.sheets(table)
+    assert apart is not None
+    assert apart.columns == ("exact truth of grid3", "grid3", "exact truth of grid7", "grid7")

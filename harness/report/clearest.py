@@ -89,6 +89,9 @@ def case(table: Table, chosen: Pair) -> Case | None:
         return None
     key, name, rows = sorted(faces, key=lambda face: (_apart(face[2]), face[:2]))[(len(faces) - 1) // 2]
     truth = all(trial.part("data").get("truth") for trial in (chosen.one.done[key], chosen.other.done[key]))
+    spread = f"of {len(faces)} fixed faces the one on which they lie as far apart as on the median face"
+    if truth and not same_faces(*rows):
+        return Case(_each_beside_its_own(chosen, rows), key, name, f"{spread}; each was shown other pictures")
     names = [other for where, other, _ in faces if where == key]
     another = names[(names.index(name) + 1) % len(names)]
     target = next(both[0] for where, other, both in faces if (where, other) == (key, another))
@@ -98,11 +101,26 @@ def case(table: Table, chosen: Pair) -> Case | None:
     tiles |= {chosen.one.label: rows[0][2], chosen.other.label: rows[1][2]}
     if truth:
         tiles["exact truth"] = rows[0][5]
-    rule = f"of {len(faces)} fixed faces the one on which they lie as far apart as on the median face"
-    return Case(tiles, key, name, rule if truth else "the middle one of the fixed faces")
+    return Case(tiles, key, name, spread if truth else "the middle one of the fixed faces")
 
 
 Rows = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def same_faces(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two rows of six tiles show the same people in the same pose, so that one truth stands for both.
+
+    They do not in a suite that varies the faces themselves: their distance, or how they are aligned.
+    """
+    return one.shape == other.shape and np.array_equal(one[0], other[0]) and np.array_equal(one[5], other[5])
+
+
+def _each_beside_its_own(chosen: Pair, rows: Rows) -> dict[str, NDArray[np.uint8]]:
+    tiles = {}
+    for variant, row in zip((chosen.one, chosen.other), rows, strict=True):
+        tiles[f"source of {variant.label}: pose and expression"] = row[0]
+        tiles |= {variant.label: row[2], f"exact truth of {variant.label}": row[5]}
+    return tiles
 
 
 def _faces(chosen: Pair) -> list[tuple[Key, str, Rows]]:

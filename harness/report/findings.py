@@ -68,9 +68,7 @@ def _finding(one: Card, picture: str, again: Sequence[str]) -> list[str]:
         captions = ", ".join(one.captions)
         lines += [f"![{escape(captions)}]({picture})", "", f"From left to right: {escape(captions)}.", ""]
     lines += [f"- {escape(_evidence(line))}" for line in one.lines if line.verdict != "undecided"]
-    open_ = [line.id for line in one.lines if line.verdict == "undecided"]
-    if open_:
-        lines.append(f"- Open: {escape(', '.join(open_))}.")
+    lines += [f"- {escape(_open(line))}" for line in one.lines if line.verdict == "undecided"]
     if one.said.cost:
         lines.append(f"- {escape(one.said.cost)}")
     lines.append(f"- How sure: {escape(_sure(one))}")
@@ -84,6 +82,12 @@ def _evidence(line: Line) -> str:
     held = f"{says}: yes" if line.verdict == "supported" else f"“{says}”: no"
     against = ", against the source" if line.agreement == "against the source" else ""
     return f"{held}{against} ({line.effect})."
+
+
+def _open(line: Line) -> str:
+    """A claim that is still open, and what would decide it."""
+    lacks = f"; to decide it: {line.outlook.text}" if line.outlook else ""
+    return f"“{line.says.rstrip('.')}”: open ({line.effect or 'no figure'}{lacks})."
 
 
 def _sure(one: Card) -> str:

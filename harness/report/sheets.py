@@ -12,6 +12,7 @@ from PIL import Image
 
 from harness.ledger.table import Key, Outcome, Table
 from harness.report import details
+from harness.report.clearest import same_faces
 from harness.report.pictures import TOGETHER, Picture, webp
 
 BUDGET = 1_300_000  # bytes of all sheets in a page, as data addresses
@@ -55,12 +56,15 @@ def sheets(table: Table) -> Sheets | None:
     if not by_key:
         return None
     truth = all(t.part("data").get("truth") for trials in by_key.values() for t in trials.values())
-    columns = ("driver", *(("exact truth",) if truth else ()), *labels)
+    own = truth and not all(map(_of_one_face, by_key.values()))
+    columns: tuple[str, ...] = ("driver", *(("exact truth",) if truth else ()), *labels)
+    if own:  # the suite varies the faces themselves: each variant stands beside what it was asked for
+        columns = tuple(column for label in labels for column in (f"exact truth of {label}", label))
     native = max(details.tiles(_fixed(t)[0][1]).shape[1] for trials in by_key.values() for t in trials.values())
     for tile, faces, ways in CHOICES:
         size = min(tile, native)
         made = tuple(
-            _sheet(key, trials, columns, labels, truth, size, faces, ways, len(by_key))
+            _sheet(key, trials, columns, labels, truth, own, size, faces, ways, len(by_key))
             for key, trials in by_key.items()
         )
         if sum(sheet.picture.size for sheet in made) <= BUDGET:
@@ -72,6 +76,12 @@ def _trials(table: Table, labels: Sequence[str], key: Key) -> dict[str, Outcome]
     """The trials of a replicate that left rows of six tiles."""
     found = {v.label: v.done[key] for v in table.variants if v.label in labels and key in v.done}
     return {label: trial for label, trial in found.items() if _fixed(trial) and _readable(trial)}
+
+
+def _of_one_face(trials: dict[str, Outcome]) -> bool:
+    """Whether all trials of a replicate were shown the same faces."""
+    rows = [_tiles(path, path.stat().st_mtime_ns) for trial in trials.values() for _, path in _fixed(trial)[:1]]
+    return all(same_faces(rows[0], row) for row in rows[1:])
 
 
 def _fixed(trial: Outcome) -> list:
@@ -96,6 +106,7 @@ def _sheet(
     columns: tuple[str, ...],
     labels: Sequence[str],
     truth: bool,
+    own: bool,
     tile: int,
     faces: int,
     ways: int,
@@ -112,8 +123,10 @@ def _sheet(
                 continue
             some = next(iter(seen.values()))
             blank = np.zeros_like(some[0])
-            cells = [some[driver], *([some[exact]] if truth else [])]
-            cells += [seen[label][swap] if label in seen else blank for label in labels]
+            cells = [] if own else [some[driver], *([some[exact]] if truth else [])]
+            for label in labels:
+                tiles = seen.get(label)
+                cells += [blank if tiles is None else tiles[at] for at in ((exact, swap) if own else (swap,))]
             rows.append(np.concatenate([_sized(cell, tile) for cell in cells], axis=1))
             titles.append(f"face {number}, {way}")
     source, width, height = webp(Image.fromarray(np.concatenate(rows)))
