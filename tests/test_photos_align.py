@@ -118,7 +118,8 @@ def test_steadied_landmarks_move_less_between_a_picture_and_its_smaller_copy(fin
         once.append(np.abs(a.landmarks - b.landmarks / 0.6).mean())
         c, d = finder.steadied(picture, a), finder.steadied(small, b)
         steadied.append(np.abs(c.landmarks - d.landmarks / 0.6).mean())
-    assert np.median(steadied) < 0.7 * np.median(once)
+    assert np.mean(steadied) < 0.65 * np.mean(once)  # 0.56 on one kind of processor; medians are 0.7 +- 0.05
+    assert np.max(steadied) < 0.5 * np.max(once)
 
 
 def test_small_blurred_and_faceless_pictures_are_left_out_with_their_reason(
