@@ -126,7 +126,10 @@ def test_missing_weights_are_a_problem_of_the_environment_that_names_the_command
         recognisers.embedder("cpu:0", "judge")
 
 
-@pytest.mark.parametrize("which", ["judge", pytest.param("trainer", marks=pytest.mark.long), "regressor"])
+@pytest.mark.parametrize(
+    "which",
+    [pytest.param("judge", marks=pytest.mark.long), pytest.param("trainer", marks=pytest.mark.long), "regressor"],
+)
 def test_a_few_steps_lower_the_loss_and_leave_a_loadable_pair_of_files(which, tmp_path, monkeypatch):
     monkeypatch.setitem(recognisers.RECIPES, which, replace(recognisers.RECIPES[which], batch=32))
     record = recognisers.train(which, tmp_path, steps=12, people=16, check_people=4)

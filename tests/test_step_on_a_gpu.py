@@ -48,7 +48,9 @@ def agree(backend: Any, net: Any, bf16: bool = False) -> None:
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("net", [pytest.param("vgg", marks=pytest.mark.long), "alex", "squeeze"])
+@pytest.mark.parametrize(
+    "net", [pytest.param("vgg", marks=pytest.mark.long), "alex", pytest.param("squeeze", marks=pytest.mark.long)]
+)
 def test_the_distance_is_one_graph_and_equals_the_eager_one_over_several_steps(net: str) -> None:
     agree("aot_eager", net)
 

@@ -94,9 +94,8 @@ VARIANTS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "options", [pytest.param(o, marks=[] if i == 0 else pytest.mark.long) for i, o in enumerate(VARIANTS)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("options", VARIANTS)
 def test_safetensors_and_twenty_lines_are_enough_without_this_package(tmp_path: Path, options: dict[str, Any]) -> None:
     spec = finished_trial.spec_of(model=options)
     known = {k: v for k, v in spec.model.model_dump().items() if v is not None}

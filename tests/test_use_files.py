@@ -137,7 +137,7 @@ def clip(people: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> 
     return photo_files.write_video(tmp_path_factory.mktemp("clip") / "my clip.mp4", pictures, rate=4, sound=True)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("suffix", ["mp4", pytest.param("mkv", marks=pytest.mark.long)])
 def test_a_video_keeps_its_frames_their_times_and_its_sound(run: Run, clip: Path, tmp_path: Path, suffix: str) -> None:
     import av
 
@@ -176,11 +176,11 @@ def test_a_video_that_is_stopped_leaves_nothing_half_written_and_is_done_again(
 
 
 def test_a_video_that_breaks_off_is_written_as_far_as_it_goes(run: Run, clip: Path, tmp_path: Path) -> None:
-    long = photo_files.write_video(tmp_path / "long.mkv", [f.pixels for f in frames(clip, Selection())] * 4, rate=4)
+    long = photo_files.write_video(tmp_path / "long.mkv", [f.pixels for f in frames(clip, Selection())] * 2, rate=4)
     long.write_bytes(long.read_bytes()[: long.stat().st_size * 2 // 3])
     code, out, _ = run(long, "--out", tmp_path / "out.mkv")
     count = len(list(frames(tmp_path / "out.mkv", Selection())))
-    assert code == 0 and f"long.mkv: breaks off after frame {count - 1}" in out and 8 < count < 32
+    assert code == 0 and f"long.mkv: breaks off after frame {count - 1}" in out and 8 < count < 16
 
 
 def test_aligned_pictures_need_no_detection_and_stay_crops(
