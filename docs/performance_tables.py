@@ -2,10 +2,9 @@
 
     python docs/performance_tables.py [FOLDER]
 
-Files there: peers.json (`python -m tests.peers.compare --json`), quality.json (with --quality), time-to.json (with
---time-to), and
-overhead*.json, packing*.json, gpu-report*.json as `harness bench` writes them; of several the last by name. A table
-without its file says which command makes it.
+Files there: peers*.json (`python -m tests.peers.compare --json`, one for each machine), quality.json (with --quality),
+time-to.json (with --time-to), and overhead*.json, packing*.json, gpu-report*.json as `harness bench` writes them; of
+several of these the last by name. A table without its file says which command makes it.
 """
 
 import json
@@ -15,6 +14,8 @@ from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
 PAGE = HOME / "docs" / "performance.md"
+IMAGES = 16  # of a step: 8 of each person
+AIMS = {"plain": 2.2, "plain, autocast": 1.6}  # times as fast
 FOLDER = HOME / "results" / "reference" / "bench"
 
 
@@ -42,7 +43,24 @@ def peers(found):
         rows.append([name, rate["median"], spread, interval(ratio) if ratio else ""])
     said = f"{found['threads']} thread(s), blocks of {found['steps_a_block']} steps. {machine(found)}"
     return [*lines(["loop", "images/s", "quartiles", "ours is so many times as fast"], rows), "", said,
-            *void(found["void"])]  # fmt: skip
+            *void(found["void"]), *roofline(found)]  # fmt: skip
+
+
+def roofline(found):
+    """How long a step of ours takes at least, beside how long it takes and how long the aims would let it take."""
+    bound, rate = found.get("roofline"), found["images_per_s"]
+    if not bound:
+        return []
+    step = {name: 1e3 * IMAGES / each["median"] for name, each in rate.items()}
+    aims = [f"{n} times as fast as `{name}` would be {step[name] / n:.0f} ms" for name, n in AIMS.items()]
+    return [
+        "",
+        f"Roofline, measured in the same process: a step of {IMAGES} images counts {bound['flops'] / 1e9:.2f} GFLOP in",
+        f"{bound['precision']}, {bound['arithmetic_ms']:.0f} ms at the peak of a matrix product "
+        f"({bound['peak_flops'] / 1e9:.0f} GFLOP/s), and {bound['bytes'] / 1e9:.2f} GB of operands,",
+        f"{bound['bytes_ms']:.0f} ms if every one came from memory ({bound['copied_bytes_per_s'] / 1e9:.0f} GB/s). "
+        f"Ours takes {step['ours']:.0f} ms; {', '.join(aims)}.",
+    ]
 
 
 def quality(found):
@@ -95,7 +113,7 @@ def gpu(found):
 TABLES = {
     "peers": (
         peers,
-        "peers.json",
+        "peers*.json",
         "python -m tests.peers.compare --blocks 24 --json results/reference/bench/peers.json",
     ),
     "quality": (
@@ -115,17 +133,20 @@ TABLES = {
 
 
 def machine(found):
-    return str((found.get("environment") or {}).get("cpu") or "")
+    known = found.get("environment") or {}
+    commit = str((known.get("git") or {}).get("commit") or "")[:7]
+    return f"{known.get('cpu') or ''}{f', at commit {commit}' if commit else ''}"
 
 
 def filled(page, folder):
     """The page with each block between `<!-- NAME -->` and `<!-- /NAME -->` written anew."""
     for name, (write, pattern, command) in TABLES.items():
         files = sorted(folder.glob(pattern))
-        found = json.loads(files[-1].read_text()) if files else None
-        if name == "gpu" and found and not found["measured_a_gpu"]:
-            found = None  # a trial of the command on a CPU is no figure of a GPU
-        body = "\n".join(write(found)) if found else f"**Not measured yet.** `{command}` makes the figures."
+        shown = [json.loads(file.read_text()) for file in (files if name == "peers" else files[-1:])]
+        if name == "gpu":  # a trial of the command on a CPU is no figure of a GPU
+            shown = [found for found in shown if found["measured_a_gpu"]]
+        body = "\n\n".join("\n".join(write(found)) for found in shown)
+        body = body or f"**Not measured yet.** `{command}` makes the figures."
         block, count = re.subn(
             f"<!-- {name} -->.*?<!-- /{name} -->",
             lambda _, name=name, body=body: f"<!-- {name} -->\n{body}\n<!-- /{name} -->",

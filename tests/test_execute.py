@@ -21,7 +21,7 @@ from harness.execute.devices import choose_jobs
 from harness.execute.executor import Job
 from harness.execute.local import LocalExecutor
 from harness.execute.prepare import prepare
-from harness.execute.run import next_of
+from harness.execute.run import next_of, pictures_of
 from harness.ledger.records import Ledger, Record
 
 pytestmark = pytest.mark.usefixtures("one_core", "trouble")
@@ -174,6 +174,17 @@ def test_the_longest_trial_of_a_replicate_comes_first(tmp_path: Path) -> None:
         order.append((first.seed, first.label))
     assert order == [(seed, label) for seed in (0, 1) for label in ("raise", "slow", "none")]
     assert next_of([short, long_], {}) is short
+
+
+def test_two_trials_do_not_begin_together_on_people_that_nobody_has_read_yet(root: Path) -> None:
+    """The second would wait at its end for what the first scores for both; where no other people are left it begins."""
+    short, long_ = plan(root, "together", "raise", "slow")
+    later = replace(short, seed=1)
+    under_way = {pictures_of(short)}
+    assert pictures_of(short) == pictures_of(long_) != pictures_of(later)
+    assert next_of([long_, later], {}, under_way) is later
+    assert next_of([long_], {}, under_way) is long_
+    assert next_of([long_, later], {}) is long_
 
 
 def test_the_time_a_trial_waits_for_its_core_is_known() -> None:

@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured: the fastest square matrix product, in FLOP/s."""
+"""What this machine can do at most, measured: the fastest square matrix product, in FLOP/s, and the fastest copy."""
 
 from __future__ import annotations
 
@@ -27,3 +27,20 @@ def matmul_flops(precision: str, device: torch.device, side: int | None = None, 
         best = min(best, (now - began) / repeats)
         if now > ends:
             return 2 * n**3 / best
+
+
+@torch.no_grad()
+def copied_bytes(device: torch.device, mebibytes: int = 128, seconds: float = 0.4) -> float:
+    """Bytes a second, read and written, of the best of several copies of a tensor that no cache holds."""
+    source = torch.rand(mebibytes << 18, device=device)
+    target = torch.empty_like(source)
+    best, ends = float("inf"), time.perf_counter() + seconds
+    while True:
+        synchronise(device)
+        began = time.perf_counter()
+        target.copy_(source)
+        synchronise(device)
+        now = time.perf_counter()
+        best = min(best, now - began)
+        if now > ends:
+            return 2 * source.numel() * source.element_size() / best

@@ -7,7 +7,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness import registry
@@ -18,6 +18,7 @@ from harness.execute.executor import Attempt, Ended, Executor, Job
 from harness.execute.local import LocalExecutor
 from harness.execute.patience import SILENCE_S, TIME_LIMIT_S, Patience, sign_of_life
 from harness.execute.sweep import sweep, sweep_checkpoints
+from harness.files import hash_of
 from harness.ledger.records import Ledger, Record
 from harness.lock import Busy, claim_trial, held
 from harness.trials.trial import Trial
@@ -64,6 +65,7 @@ def run_plan(
     sweep_checkpoints(ledger.folder, [name for name in whole if (one := before[name]) and one.status == "done"])
     place = executor or _local(root, trials[0].compute.device, jobs, per_gpu)
     run = _Run(ledger, place, waiting, retry_failed, timeout_s, silence_s)
+    run.scored |= {pictures_of(trial) for trial in trials if trial.name in whole}
     with place:
         place.prepare(waiting)
         with _signals() as caught:
@@ -95,6 +97,7 @@ class _Run:
         self.busy: dict[str, int] = {}
         self.looked = time.monotonic()
         self.took = {record.label: seconds_of(record) for record in ledger.records()}
+        self.scored: set[str] = set()  # image sets that a finished trial has read for all that share them
 
     def turn(self) -> bool:
         """Start what there is room for and settle what has ended; whether anything began."""
@@ -103,7 +106,8 @@ class _Run:
             self.looked = time.monotonic()
         began = False
         while self.waiting and len(self.running) < self.place.slots:
-            free = next_of([t for t in self.waiting if not held(self.ledger.trial_folder(t.name))], self.took)
+            mine = [t for t in self.waiting if not held(self.ledger.trial_folder(t.name))]
+            free = next_of(mine, self.took, self._first_read())
             if free is None:
                 break  # every trial left is in another runner's hands: look again soon
             self.waiting.remove(free)
@@ -117,6 +121,10 @@ class _Run:
                 self.running.remove((attempt, patience))
                 self._ended(attempt.job, ended, late)
         return began
+
+    def _first_read(self) -> set[str]:
+        """The image sets that a trial under way is the first to read."""
+        return {pictures_of(attempt.job.trial) for attempt, _ in self.running} - self.scored
 
     def _start(self, trial: Trial) -> bool:
         before = self.ledger.read(trial.name)
@@ -139,6 +147,7 @@ class _Run:
             if held(job.folder) or self.busy[job.trial.name] < MOST_BUSY:
                 self.waiting.append(job.trial)
                 return
+        self.scored.add(pictures_of(job.trial))
         settle(job, self.ledger, "failed" if ended else "timeout", ended.reason if ended else late or "")
         if record := self.ledger.read(job.trial.name):
             self.took[record.label] = seconds_of(record)
@@ -158,12 +167,19 @@ class _Run:
                 (attempt.job.folder / name).unlink(missing_ok=True)
 
 
-def next_of(trials: Sequence[Trial], took: Mapping[str, float]) -> Trial | None:
+def pictures_of(trial: Trial) -> str:
+    """Names the image set of a trial: what the first trial scores of it alone is kept for the others."""
+    return hash_of([trial.seed, trial.spec.data.model_dump(mode="json")])
+
+
+def next_of(trials: Sequence[Trial], took: Mapping[str, float], first_read: Collection[str] = ()) -> Trial | None:
     """The next trial: replicate by replicate, within one the longest first, so that no core is idle at the end.
 
-    `took`: seconds of a trial by its label; one that is not known yet comes before those that are.
+    `took`: seconds of a trial by its label; one that is not known yet comes before those that are. `first_read`: image
+    sets that are being read for the first time. Trials of other sets go first: at the end one of these would wait.
     """
-    replicate = [trial for trial in trials if trial.seed == trials[0].seed]
+    ready = [trial for trial in trials if pictures_of(trial) not in first_read] or trials
+    replicate = [trial for trial in ready if trial.seed == ready[0].seed]
     return max(replicate, key=lambda trial: took.get(trial.label, math.inf), default=None)
 
 

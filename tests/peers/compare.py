@@ -18,7 +18,9 @@ from pathlib import Path
 
 import torch
 
+from harness.bench.counts import count_step
 from harness.bench.loop import LoopArm
+from harness.bench.peak import copied_bytes, matmul_flops
 from harness.bench.timing import Summary, Watch, interleaved, ratio_of
 from harness.data.fingerprint import data_fingerprint
 from harness.data.store import open_store
@@ -88,16 +90,33 @@ def speed(spec, root, blocks=24, steps=10, device="cpu", workers=0, of_ours=None
             arms[name] = lambda peer=peer: [peer.step() for _ in range(steps)]
         with Watch(torch.get_num_threads(), device == "cuda") as watch:
             times = interleaved(arms, blocks, warmup=2)
+        bound = roofline(of_ours, ours.compute.precision, torch.device(device))
     ratios = {n: ratio_of(list(zip(times[n], times["ours"], strict=True))) for n in peers}
     return {
         "images_per_s": {n: Summary.of([images / s for s in t]).to_dict() for n, t in times.items()},
         "times_as_fast": {
             n: {"ratio": r.value, "low": r.low, "high": r.high, "pairs": r.pairs} for n, r in ratios.items()
         },
+        "roofline": bound,
         "steps_a_block": steps,
         "threads": torch.get_num_threads(),
         "workers": workers,
         "void": watch.void(times),
+    }
+
+
+def roofline(spec, precision, device):
+    """What a step of ours counts, and what this process can do at most, measured just now: the least time of a step."""
+    counted = count_step(spec, precision)
+    flops, copied = matmul_flops(precision, device), copied_bytes(device)
+    return {
+        "precision": precision,
+        "flops": counted.flops,
+        "bytes": counted.bytes,
+        "peak_flops": flops,
+        "copied_bytes_per_s": copied,
+        "arithmetic_ms": 1e3 * counted.flops / flops,
+        "bytes_ms": 1e3 * counted.bytes / copied,
     }
 
 
@@ -219,6 +238,9 @@ def print_speed(found, spec, threads):
             ratio = found["times_as_fast"][name]
             line += f" {ratio['ratio']:8.2f}x   {ratio['low']:.2f} to {ratio['high']:.2f} ({ratio['pairs']} pairs)"
         print(line)
+    bound = found["roofline"]
+    print(f"a step of ours: {bound['arithmetic_ms']:.1f} ms of {bound['precision']} arithmetic at the measured peak,")
+    print(f"{bound['bytes_ms']:.1f} ms of reading and writing if every operand came from memory")
     print(f"{threads} thread(s), {spec.data.size} px, {spec.optim.batch} + {spec.optim.batch} images a step")
     for reason in found["void"]:
         print(f"rates VOID (ratios are paired and stand): {reason}")
