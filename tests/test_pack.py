@@ -11,10 +11,9 @@ import pytest
 from command import called
 
 from harness.errors import CheckFailed
-from harness.files import Damaged
 from harness.ledger.find import find_trial
 from harness.ledger.pack import pack
-from harness.ledger.packed import LARGEST, MEMBERS, PACK, RECORD, VALUES, packed
+from harness.ledger.packed import LARGEST, MEMBERS, PACK, RECORD, VALUES, PackDamaged, packed
 from harness.ledger.progress import rows
 from harness.ledger.records import Ledger
 from harness.ledger.table import load
@@ -106,13 +105,13 @@ def test_a_damaged_pack_is_told_by_every_verb_and_never_read(suite: Path, harnes
     flipped = bytearray(file.read_bytes())
     flipped[int(at * len(flipped))] ^= 16
     file.write_bytes(flipped)
-    with pytest.raises(Damaged, match=PACK):
+    with pytest.raises(PackDamaged, match="cannot be read"):
         packed(suite)
     assert Ledger(suite).records() == []
     findings = verify_suite(suite).findings
     assert [finding.path for finding in findings] == [file] and "copy it again" in findings[0].remedy
     code, _, told = harness("report", suite.name)
-    assert code != 0 and PACK in told and "Traceback" not in told
+    assert code == 1 and told.count(f"{PACK} is damaged") == 1 and "Traceback" not in told
 
 
 def test_a_pack_that_ends_too_early_or_claims_too_much_is_refused(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,13 +119,13 @@ def test_a_pack_that_ends_too_early_or_claims_too_much_is_refused(suite: Path, m
     file, whole = suite / PACK, (suite / PACK).read_bytes()
     for wrong in (whole[:-10], whole + b"more", b"", b"no pack"):
         file.write_bytes(wrong)
-        with pytest.raises(Damaged, match=PACK):
+        with pytest.raises(PackDamaged, match="cannot be read"):
             packed(suite)
     file.write_bytes(whole)
     monkeypatch.setattr("harness.ledger.packed.LARGEST", 1000)
     shutil.copy(file, suite / "other")
     (suite / "other").replace(file)  # written anew, so it is read anew
-    with pytest.raises(Damaged, match="more than"):
+    with pytest.raises(PackDamaged, match="more than"):
         packed(suite)
     assert LARGEST >= 1 << 30
 

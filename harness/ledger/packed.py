@@ -29,8 +29,12 @@ LARGEST = 1 << 30  # bytes of all members: a file of few bytes may claim to hold
 Files = Mapping[str, Mapping[str, bytes]]  # {trial: {file: content}}
 
 
+class PackDamaged(Damaged):
+    """A pack is not what was written: nothing in it can be trusted."""
+
+
 def read_trial_file(folder: Path, name: str) -> tuple[bytes, bool]:
-    """(content of a trial's file, whether a pack's hash vouches for it). FileNotFoundError; Damaged for the pack."""
+    """(content of a trial's file, whether a pack's hash vouches for it). FileNotFoundError, PackDamaged."""
     try:
         return (folder / name).read_bytes(), False
     except (FileNotFoundError, NotADirectoryError):
@@ -51,12 +55,12 @@ def is_there(folder: Path, name: str) -> bool:
         return True
     try:
         return name in packed(folder.parent.parent).get(folder.name, {})
-    except Damaged:
+    except PackDamaged:
         return False
 
 
 def packed(suite: Path) -> Files:
-    """What the suite's pack holds; nothing without a pack. Damaged when it is not what was written."""
+    """What the suite's pack holds; nothing without a pack. Raises PackDamaged."""
     path = suite / PACK
     try:
         found = path.stat()
@@ -80,8 +84,8 @@ def _read(path: Path, modified: int, size: int) -> Files:
                 if file == inner:
                     found.setdefault(trial, {})[name] = zipped(content) if name == VALUES else content
         return found
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, tarfile.TarError, lzma.LZMAError) as error:
-        raise Damaged(f"{PACK} cannot be read: {error}") from None
+    except (OSError, EOFError, ValueError, KeyError, RecursionError, tarfile.TarError, lzma.LZMAError) as error:
+        raise PackDamaged(f"it cannot be read: {error}") from None
 
 
 def _members(content: bytes) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from typing import Any
 from harness.errors import EnvironmentProblem, UsageError, did_you_mean
 from harness.files import Damaged, as_json, read_json, verified, write_atomic, write_hashed_json, write_json
 from harness.ledger.manifest import NEEDED, check_content, known_files, manifest_of
-from harness.ledger.packed import HISTORY, PACK, RECORD, VALUES, packed, read_trial_file
+from harness.ledger.packed import HISTORY, PACK, RECORD, VALUES, PackDamaged, packed, read_trial_file
 from harness.ledger.planned import Planned
 from harness.lock import Busy, claim_trial, guarded
 
@@ -136,6 +136,9 @@ class Ledger:
             return Record(**values, sha256=whole["sha256"], folder=folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PackDamaged as error:
+            self._refuse_pack(error)
+            return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
             self.damaged.append((name, f"record.json of {name} is damaged: {error}"))
             return None
@@ -153,8 +156,8 @@ class Ledger:
             names |= {e.name for e in os.scandir(self.folder / "trials") if os.path.lexists(Path(e.path, RECORD))}
         try:
             names |= packed(self.folder).keys()
-        except Damaged as error:
-            self.damaged.append((PACK, f"{PACK} is damaged: {error}"))
+        except PackDamaged as error:
+            self._refuse_pack(error)
         return sorted(names)
 
     def values(self, record: Record) -> dict[str, list[float]]:
@@ -202,6 +205,11 @@ class Ledger:
         except OSError as error:
             self._refuse(record, name, f"it cannot be read: {error.strerror or error}")
         return None
+
+    def _refuse_pack(self, error: PackDamaged) -> None:
+        entry = (PACK, f"{PACK} is damaged: {error}")
+        if entry not in self.damaged:  # once, not for each trial in it
+            self.damaged.append(entry)
 
     def _refuse(self, record: Record, name: str, why: str) -> None:
         self.damaged.append((record.name, f"{name} of {record.name} is damaged: {why}"))
