@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -118,3 +119,13 @@ def test_a_suite_that_measures_something_else_is_found() -> None:
     for trial in there:
         trial["scores"]["swap_score"]["mean"] += 8 * spread
     assert f"{who}: swap_score" in disagreements(trials)
+
+
+def test_the_references_are_small_enough_to_travel_with_the_code() -> None:
+    """30 MB of files that are committed: records, values, pictures of one replicate, tables and pages."""
+    home = ROOTS[0].parent.parent.parent
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "results/reference"], cwd=home, capture_output=True, check=True
+    ).stdout.decode().split("\0")  # fmt: skip
+    sizes = [(home / name).stat().st_size for name in listed if name]
+    assert len(sizes) > 100 and sum(sizes) < 30_000_000
