@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import subprocess
 from collections import defaultdict
@@ -24,6 +25,7 @@ LEVEL = 0.05
 Trials = Mapping[str, list[dict[str, Any]]]  # by suite
 
 
+@functools.cache
 def committed() -> Trials:
     """The finished trials of every suite with records."""
     found: dict[str, list[dict[str, Any]]] = {}
