@@ -99,13 +99,13 @@ def test_a_trial_that_two_suites_share_is_one_trial() -> None:
             assert same, (one["suite"], other["suite"], one["name"], metric)
 
 
-def test_another_processor_changes_a_trial_by_less_than_another_seed_would() -> None:
-    """It rounds otherwise, so weights differ; what is measured must not. Another seed: 0.02, docs/statistics.md."""
+def test_another_processor_changes_no_trial_by_as_much_as_a_picture_shows() -> None:
+    """It rounds otherwise, so weights differ; what is measured may by half of what is seen, see docs/statistics.md."""
     shared = [pair for pair in pairs_of_one_digest(committed()) if processor(pair[0]) != processor(pair[1])]
     assert shared, "no trial was run on two kinds of processor"
-    for metric in ("swap_score", "identity_transfer", "leak_gap"):
+    for metric, seen in {"swap_score": 0.1, "identity_transfer": 0.1, "leak_gap": 0.05}.items():
         apart = [one["scores"][metric]["mean"] - other["scores"][metric]["mean"] for one, other in shared]
-        assert float(np.sqrt(np.mean(np.square(apart)))) < 0.02 * np.sqrt(2), (metric, apart)
+        assert float(np.sqrt(np.mean(np.square(apart)))) < seen / 2, (metric, apart)
         assert any(apart), "two processors round alike"
 
 
