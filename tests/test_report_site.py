@@ -120,7 +120,7 @@ def test_the_findings_tell_question_answer_evidence_cost_and_command(folders: li
     ):
         assert words in first
     assert "yes (identity transfer 0.258" in first and "of at least 0.9”: no" in first
-    assert "makes [red] no =cmd() difference”: open (" in first.replace("\\", "") and "; to decide it: " in first
+    assert "makes [red] no =cmd() difference”: open (" in first.replace("\\", "") and " more pairs" in first
     assert "- Open" not in first and "- Cost: beside grid7" in first and "- How sure: scale quick, 3 pairs" in first
     assert "\n      harness run bottleneck --scale quick\n" in first
 

@@ -26,7 +26,7 @@ What the suites say to somebody who builds face swappers. Each answer is written
     {command}
 
 All faces are drawn by a program unless a question says otherwise, and most models are small (scale quick). A finding is
-sure when its interval lies on one side; what is open says so.
+sure when its interval lies on one side; what is open says how many more pairs of people would probably decide it.
 """
 
 
@@ -86,7 +86,7 @@ def _evidence(line: Line) -> str:
 
 def _open(line: Line) -> str:
     """A claim that is still open, and what would decide it."""
-    lacks = f"; to decide it: {line.outlook.text}" if line.outlook else ""
+    lacks = f"; {line.outlook.text}" if line.outlook else ""
     return f"“{line.says.rstrip('.')}”: open ({line.effect or 'no figure'}{lacks})."
 
 
