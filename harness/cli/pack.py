@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli.options import Json, Results
+from harness.cli.options import RESULTS, Json, Results
 
 
 def pack(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[SUITE|DIR]...", help="Which results; all under --results when none.")
     ] = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     json: Json = False,
 ) -> None:
     """Put records, histories and per-image values of finished suites into one file each, trials.tar.xz.
