@@ -113,7 +113,7 @@ def _clean(root: ET.Element) -> None:
 
 
 def _unwrap(element: ET.Element) -> None:
-    """Groups that say nothing give way to what is in them, and white space between elements goes: a fifth of a figure."""
+    """Groups that say nothing give way to what is in them, and white space between elements goes: a fifth of it."""
     element.text, element.tail = ((text or "").strip() or None for text in (element.text, element.tail))
     children: list[ET.Element] = []
     for child in element:
