@@ -135,7 +135,8 @@ TABLES = {
 def machine(found):
     known = found.get("environment") or {}
     commit = str((known.get("git") or {}).get("commit") or "")[:7]
-    return f"{known.get('cpu') or ''}{f', at commit {commit}' if commit else ''}"
+    edited = " with edits" if (known.get("git") or {}).get("dirty") else ""
+    return f"{known.get('cpu') or ''}{f', at commit {commit}{edited}' if commit else ''}"
 
 
 def filled(page, folder):

@@ -113,7 +113,14 @@ def test_a_trial_checks_the_metrics_while_another_is_at_the_pictures(
     assert beside[0] == "reference" and beside[-1] == "reconstruction" and sorted(alone) == sorted(beside)
 
 
-READERS = ["identity", "recognition", "structure", "swap_score", "mosaic", "checkerboard"]  # all that ask a recogniser
+READERS = [
+    "identity",
+    "recognition",
+    "structure",
+    "swap_score",
+    "mosaic",
+    "checkerboard",
+]  # groups that ask a recogniser, and one that does not
 
 
 def test_the_second_variant_reads_no_fixed_picture_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

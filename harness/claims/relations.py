@@ -168,7 +168,7 @@ def _step(table: Table, relation: Relation, text: str, rng: np.random.Generator)
     outside = is_step and (high < between[0] or low > between[1])
     supports = odds if is_step and inside and not wrong_way else 1.0
     refutes = min(odds if wrong_way or outside else 1.0, fit.p_step if not is_step else 1.0)
-    where = f"{axis(relation['in'], table.facts)}, {'where the step lies' if is_step else 'amid a gradual change'}"
+    where = f"{axis(relation['in'], table.facts)}, {'where the step lies' if is_step else 'no step was found'}"
     return Evidence(
         text, metric, where, fit.midpoint, n, rows.over,
         supports, refutes,
