@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from command import called
 
 from harness.errors import CheckFailed
+from harness.files import write_atomic
 from harness.ledger.find import find_trial
 from harness.ledger.pack import pack
 from harness.ledger.packed import LARGEST, MEMBERS, PACK, RECORD, VALUES, PackDamaged, packed
@@ -151,3 +153,27 @@ def test_nothing_to_pack_is_a_usage_error(suite: Path, harness: Harness) -> None
     shutil.rmtree(suite)
     code, _, told = harness("pack")
     assert code == 2 and "there are no results" in told
+
+
+def test_a_runner_that_begins_meanwhile_keeps_what_it_works_on(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds one trial, and has written the record of another anew, when the pack is there and files are removed."""
+    held_one, rewritten = Ledger(suite).records()[:2]
+    begun = contextlib.ExitStack()
+
+    def writing(path: Path, content: bytes) -> None:
+        write_atomic(path, content)
+        begun.enter_context(claim_trial(held_one.folder))
+        (rewritten.folder / RECORD).write_bytes(b"newer")
+
+    monkeypatch.setattr("harness.ledger.pack.write_atomic", writing)
+    with begun:
+        pack(suite)
+        assert (held_one.folder / RECORD).exists()
+        assert (rewritten.folder / RECORD).read_bytes() == b"newer"
+    assert not (rewritten.folder / VALUES).exists()
+
+
+def test_a_suite_without_a_record_is_left_as_it_is(suite: Path) -> None:
+    shutil.rmtree(suite / "trials")
+    (suite / "ledger.jsonl").unlink()
+    assert pack(suite).trials == 0 and not (suite / PACK).exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,10 +92,9 @@ def _modified(path: Path) -> int:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return as_json(path.read_bytes())
+    except (OSError, Damaged):
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _number(value: Any) -> float | None:

@@ -89,9 +89,9 @@ def case(table: Table, chosen: Pair) -> Case | None:
         return None
     key, name, rows = sorted(faces, key=lambda face: (_apart(face[2]), face[:2]))[(len(faces) - 1) // 2]
     truth = all(trial.part("data").get("truth") for trial in (chosen.one.done[key], chosen.other.done[key]))
-    spread = f"of {len(faces)} fixed faces the one on which they lie as far apart as on the median face"
+    typical = f"of {len(faces)} fixed faces the one on which they lie as far apart as on the median face"
     if truth and not same_faces(*rows):
-        return Case(_each_beside_its_own(chosen, rows), key, name, f"{spread}; each was shown other pictures")
+        return Case(_each_beside_its_own(chosen, rows), key, name, f"{typical}; each was shown other pictures")
     names = [other for where, other, _ in faces if where == key]
     another = names[(names.index(name) + 1) % len(names)]
     target = next(both[0] for where, other, both in faces if (where, other) == (key, another))
@@ -101,7 +101,7 @@ def case(table: Table, chosen: Pair) -> Case | None:
     tiles |= {chosen.one.label: rows[0][2], chosen.other.label: rows[1][2]}
     if truth:
         tiles["exact truth"] = rows[0][5]
-    return Case(tiles, key, name, spread if truth else "the middle one of the fixed faces")
+    return Case(tiles, key, name, typical if truth else "the middle one of the fixed faces")
 
 
 Rows = tuple[NDArray[np.uint8], NDArray[np.uint8]]

@@ -62,6 +62,11 @@ class Gallery:
     reduced: bool
     absent: tuple[str, ...]  # variants that have no pictures of this replicate
 
+    @property
+    def cases(self) -> list[str]:
+        """Which of the median and the worst case are among the groups; a copy may leave them out."""
+        return [word for word in ("median", "worst") if any(g.title.lower().startswith(word) for g in self.groups)]
+
 
 def gallery(table: Table) -> Gallery:
     """Pictures of the first replicate that every variant (or most of them) has finished."""
