@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.files import HOME, hash_of
@@ -20,17 +21,24 @@ PACKAGES = ("harness", "models", "metrics")
 
 
 def code_hash(
-    roots: Iterable[Path], home: Path = HOME, others: Iterable[Path] = (), without: Iterable[Path] = ()
+    roots: Iterable[Path],
+    home: Path = HOME,
+    others: Iterable[Path] = (),
+    without: Iterable[Path] = (),
+    same: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """SHA-256 over the meaning of the sources that `roots` reach by first-party imports, and the files `others`."""
+    """SHA-256 over the meaning of the sources that `roots` reach by first-party imports, and the files `others`.
+
+    `same`: {body: body that it counts as}, of files rewritten without another effect.
+    """
     roots, silent = [root.resolve() for root in roots], frozenset(file.resolve() for file in without)
 
     def meanings() -> list[str]:
-        return sorted({meaning(file, home, silent) for file in first_party(roots, home, silent)})
+        return sorted({meaning(file, home, silent, same) for file in first_party(roots, home, silent)})
 
     if home == HOME and all(root.is_relative_to(HOME) for root in roots):
         places = [sorted(file.relative_to(HOME).as_posix() for file in files) for files in (roots, silent)]
-        code = remembered("code", places, meanings)
+        code = remembered("code", [places, sorted(same.items())], meanings)
     else:
         code = meanings()
     content = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in others}
@@ -54,12 +62,28 @@ def first_party(roots: Iterable[Path], home: Path, without: Iterable[Path] = ())
     return sorted(found)
 
 
-def meaning(file: Path, home: Path, without: frozenset[Path] = frozenset()) -> str:
+def meaning(
+    file: Path,
+    home: Path,
+    without: frozenset[Path] = frozenset(),
+    same: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """SHA-256 of what a source does: its body, and which names it takes from the bodies of other first-party files."""
     home = home.resolve()
+
+    def counted(source: _Source) -> str:
+        return same.get(source.body, source.body)
+
     source = _source(file.resolve(), home)
-    taken = sorted(("" if other in without else _source(other, home).body, *names) for other, *names in source.taken)
-    return hash_of([source.body, taken])
+    taken = sorted(
+        ("" if other in without else counted(_source(other, home)), *names) for other, *names in source.taken
+    )
+    return hash_of([counted(source), taken])
+
+
+def body(file: Path, home: Path = HOME) -> str:
+    """SHA-256 of a source's own code, without what it imports from this product."""
+    return _source(file.resolve(), home.resolve()).body
 
 
 class _Source:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from trouble_plans import FULLER, plan
 
-from harness.compute import choose_device
+from harness.compute import bf16_pays, choose_device
 from harness.errors import EnvironmentProblem, UsageError
 from harness.execute import course, devices, run_plan
 from harness.execute.devices import choose_jobs
@@ -114,6 +114,24 @@ def test_jobs_and_devices_are_chosen_by_what_there_is(monkeypatch: pytest.Monkey
         choose_device("cuda")
     with pytest.raises(UsageError, match="expected auto, cpu or cuda"):
         choose_device("tpu")
+
+
+PROCESSORS = {
+    "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx512f avx512_bf16\n": True,
+    "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2\n": False,
+    "vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512f avx512_bf16\n": False,
+    "vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n": True,
+    "CPU implementer\t: 0x41\nFeatures\t: fp asimd bf16\n": True,
+    "CPU implementer\t: 0x41\nFeatures\t: fp asimd\n": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("cpuinfo", "pays"), PROCESSORS.items())
+def test_precision_is_bfloat16_where_the_processor_is_faster_in_it(tmp_path: Path, cpuinfo: str, pays: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert bf16_pays(tmp_path / "cpuinfo") is pays
+    assert not bf16_pays(tmp_path / "absent")
 
 
 class Running:

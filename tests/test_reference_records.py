@@ -13,10 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
+from harness.compute import Compute
+from harness.data.store import open_store
 from harness.files import canonical
+from harness.ledger import environment
 from harness.ledger.records import ledgers
+from harness.spec import Spec
+from harness.train.checkpoint import write_weights
+from harness.train.loop import train
+from harness.trials.digest import Hashes, digest
 
 ROOTS = [Path(__file__).resolve().parent.parent / "results" / "reference" / name for name in ("quick", "replication")]
 HEADLINES = ("swap_score", "identity_transfer", "off_axis", "leak_gap", "expression_error", "rec_l1_face")
@@ -107,6 +115,43 @@ def test_another_processor_changes_no_trial_by_as_much_as_a_picture_shows() -> N
         apart = [one["scores"][metric]["mean"] - other["scores"][metric]["mean"] for one, other in shared]
         assert float(np.sqrt(np.mean(np.square(apart)))) < seen / 2, (metric, apart)
         assert any(apart), "two processors round alike"
+
+
+def in_bfloat16(trial: Mapping[str, Any]) -> tuple[Spec, Compute]:
+    """What the references were trained with: processors that `precision: auto` took bfloat16 on, one thread each."""
+    return Spec.model_validate(trial["spec"]), Compute(precision="bf16")
+
+
+def test_every_variant_was_trained_by_the_code_that_is_here() -> None:
+    hashes, variants = Hashes(), 0
+    for suite, records in committed().items():
+        first = min(record["seed"] for record in records)
+        for record in (record for record in records if record["seed"] == first):
+            spec, compute = in_bfloat16(record)
+            code = hashes.training(spec, compute.precision)
+            assert digest(spec, first, record["data"]["fingerprint"], code, compute) == record["digest"], suite
+            variants += 1
+        assert hashes.data(spec.data, first) == record["data"]["fingerprint"], suite
+    assert variants > 80
+
+
+@pytest.mark.long
+def test_a_committed_trial_comes_out_again_bit_for_bit(tmp_path: Path) -> None:
+    """The shortest training that this kind of processor and this torch made. It holds `SAME_IN_BF16` to its word."""
+    here = {"environment": environment.capture()}
+    alike = [
+        record
+        for record in itertools.chain.from_iterable(committed().values())
+        if processor(record) == processor(here)
+        and record["environment"]["libraries"]["torch"] == here["environment"]["libraries"]["torch"]
+    ]
+    if not alike:
+        pytest.skip(f"no reference was made on {processor(here)} by this torch")
+    record = min(alike, key=lambda record: (record["spec"]["data"]["size"], record["spec"]["optim"]["steps"]))
+    spec, compute = in_bfloat16(record)
+    store = open_store(spec.data, record["seed"], tmp_path)
+    model = train(spec, record["seed"], store, torch.device("cpu"), tmp_path / "trial", compute=compute).model
+    assert write_weights(tmp_path / "weights.safetensors", model.state_dict()) == record["cost"]["weights_sha256"]
 
 
 def test_where_two_suites_share_a_variant_their_numbers_agree() -> None:

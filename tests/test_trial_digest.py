@@ -14,13 +14,13 @@ import torch
 from harness import registry
 from harness.compute import Compute
 from harness.files import HOME
-from harness.source import code_hash, first_party
+from harness.source import body, code_hash, first_party
 from harness.spec import Spec
 from harness.suite.settings import from_options
 from harness.suite.suite import from_document
 from harness.suite.yamlfile import parse
 from harness.trials.buildable import parameters
-from harness.trials.digest import Hashes, digest, score_digest
+from harness.trials.digest import SAME_IN_BF16, Hashes, digest, score_digest
 from harness.trials.trial import Trial, resolved_pair, trials
 
 CPU = Compute()
@@ -150,7 +150,7 @@ def codes(home: Path) -> tuple[str, str]:
         home,
         without=hashes.silent,
     )
-    assert home != HOME or training == hashes.training(spec)
+    assert home != HOME or training == hashes.training(spec, "fp32")
     return training, hashes.scoring(())
 
 
@@ -199,6 +199,27 @@ def test_an_edit_outdates_exactly_what_it_can_change(
     after = codes(home)
     assert (after[0] != before[0]) is trains
     assert scores is None or (after[1] != before[1]) is scores
+
+
+def test_a_rewritten_file_that_is_known_to_do_the_same_counts_as_before(tmp_path: Path) -> None:
+    package = tmp_path / "models"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "user.py").write_text("from models.a import f\n")
+    a, codes_of, bodies = package / "a.py", [], []
+    for text in ("1", "0 + 1", "2"):
+        a.write_text(f"def f(): return {text}\n")
+        bodies.append(body(a, tmp_path))
+        codes_of.append(code_hash([package / "user.py"], tmp_path, same={bodies[1]: bodies[0]} if bodies[1:] else {}))
+    assert len(set(bodies)) == 3
+    assert codes_of[0] == codes_of[1] != codes_of[2]
+
+
+def test_only_trials_in_bfloat16_keep_their_digests_and_only_by_files_as_they_are() -> None:
+    hashes = Hashes()
+    assert hashes.training(SPEC_OF_GRID, "bf16") != hashes.training(SPEC_OF_GRID, "fp32")
+    bodies = {body(file) for file in (HOME / "harness").rglob("*.py")}
+    assert SAME_IN_BF16.keys() <= bodies, "no file has such a text any more: take the line out"
 
 
 def test_a_renamed_file_outdates_nothing(home: Path) -> None:

@@ -37,7 +37,7 @@ class StepArm:
                     if parameter.dim() == 4:
                         parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
             self.terms = build_losses(spec, self.model)
-            self.optimiser = build_optimiser(self.model, spec.optim, device, networks(self.terms))
+            self.optimiser = build_optimiser(self.model, spec.optim, device, networks(self.terms), precision)
             shape = (spec.optim.batch, 4, spec.data.size, spec.data.size)
             pictures = {person: torch.rand(shape) for person in PEOPLE}
         self.batch = {person: (x, x) for person, x in pictures.items()}

@@ -112,7 +112,7 @@ def train(
     model = build_model(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     terms = build_losses(spec, model)
     critics = networks(terms)
-    optimiser = build_optimiser(model, optim, device, critics)
+    optimiser = build_optimiser(model, optim, device, critics, compute.precision)
     buffers = Buffers(model, *critics.values())
     done = Trained(model, steps)
 

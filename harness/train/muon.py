@@ -24,7 +24,7 @@ SMALLEST = 0.01
 
 
 def orthogonal(x: Tensor, polynomials: Sequence[tuple[float, float, float]] = POLYNOMIALS) -> Tensor:
-    """A matrix (m, n) with the singular vectors of `x` and singular values near 1, in bfloat16."""
+    """A matrix (m, n) with the singular vectors of `x` and singular values near 1, in bfloat16 throughout."""
     y = x.to(torch.bfloat16)
     y = y.T if x.shape[0] > x.shape[1] else y
     y = y / (y.norm() * MARGIN).clamp(min=EPS)
@@ -34,15 +34,45 @@ def orthogonal(x: Tensor, polynomials: Sequence[tuple[float, float, float]] = PO
     return y.T if x.shape[0] > x.shape[1] else y
 
 
+def orthogonal_by_gram(x: Tensor, polynomials: Sequence[tuple[float, float, float]] = POLYNOMIALS) -> Tensor:
+    """The same in float32, with two products of the large matrix instead of six.
+
+    Each iteration multiplies the matrix by a polynomial of its Gram matrix; all of them commute, so they can be
+    multiplied together on the small side first (Amsel et al., appendix F; Zhang et al. 2026, "Gram Newton-Schulz",
+    dao-lab.ai/blog). The Gram matrix holds squares of singular values: bfloat16 has too few digits for them.
+    """
+    y = x.T if x.shape[0] > x.shape[1] else x
+    gram = y @ y.T
+    square = gram.trace().clamp(min=EPS**2)
+    gram = gram / square
+    product = factor = _polynomial(gram, polynomials[0])
+    for polynomial in polynomials[1:]:
+        gram = factor @ gram @ factor
+        factor = _polynomial(gram, polynomial)
+        product = factor @ product
+    y = (product / square.sqrt()) @ y
+    return y.T if x.shape[0] > x.shape[1] else y
+
+
+def _polynomial(gram: Tensor, coefficients: tuple[float, float, float]) -> Tensor:
+    """What an iteration multiplies the matrix of this Gram matrix by."""
+    a, b, c = coefficients
+    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal().add_(a)
+    return factor
+
+
 class Muon(torch.optim.Optimizer):
     """Moves matrices and convolutions (O, I, kh, kw), each as a matrix (O, everything else), by their momentum
     (Nesterov's) made orthogonal. Biases and norms belong to another optimiser.
 
     A step's length is `lr` times sqrt(max(1, rows / columns)), so that outputs change alike whatever the shape.
+    `precision`: in what it is made orthogonal, "bf16" or "fp32".
     """
 
-    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.9):
+    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.9, precision: str = "fp32"):
         super().__init__(params, {"lr": lr, "momentum": momentum})
+        self.orthogonal = orthogonal if precision == "bf16" else orthogonal_by_gram
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -58,7 +88,7 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
         state["momentum"].lerp_(gradient, 1 - momentum)
-        update = orthogonal(gradient.lerp(state["momentum"], momentum))
+        update = self.orthogonal(gradient.lerp(state["momentum"], momentum))
         rows, columns = matrix.shape
         matrix.add_(update, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
 

@@ -58,14 +58,18 @@ class Optimiser:
 
 
 def build_optimiser(
-    model: Swapper, optim: OptimSpec, device: torch.device, networks: Mapping[str, nn.Module] | None = None
+    model: Swapper,
+    optim: OptimSpec,
+    device: torch.device,
+    networks: Mapping[str, nn.Module] | None = None,
+    precision: str = "fp32",
 ) -> Optimiser:
     """The optimiser of a model and of the networks that loss terms have of their own.
 
     Adam: one, fused, with a parameter group for each learning rate, then one for each term's network, whose rate is the
     body's times its factor `lr`. With `optim.algorithm: muon` the model's weights of at least MATRIX_CHANNELS inputs
-    and outputs leave Adam for Muon: its update is the momentum with all singular values brought near 1. Biases, norms,
-    the first layer and the last stay with Adam, as Muon's authors have it.
+    and outputs leave Adam for Muon, which computes in `precision`: its update is the momentum with all singular values
+    brought near 1. Biases, norms, the first layer and the last stay with Adam, as Muon's authors have it.
     """
     rates = {"vae": optim.vae_lr, "body": 1.0}
     by_adam, by_muon = [], []
@@ -79,9 +83,9 @@ def build_optimiser(
     fused = device.type in ("cpu", "cuda")
     adam = torch.optim.Adam([g for g in by_adam if g["params"]], betas=optim.betas, fused=fused)
     chosen = [g for g in by_muon if g["params"]]
-    return (
-        Optimiser(adam=adam, muon=Muon(chosen, optim.muon_lr, optim.muon_momentum)) if chosen else Optimiser(adam=adam)
-    )
+    if not chosen:
+        return Optimiser(adam=adam)
+    return Optimiser(adam=adam, muon=Muon(chosen, optim.muon_lr, optim.muon_momentum, precision))
 
 
 def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:

@@ -19,6 +19,18 @@ from harness.spec import DataSpec, Spec
 NO_NUMBER = (
     "errors", "files", "limits", "lock", "terminal", "memo", "catalogue", "registry", "plugins", "source", "spec",
 )  # fmt: skip
+# Rewritten files by which a trial in bfloat16 has the same weights as before, bit for bit, and so keeps its digest:
+# {`harness.source.body` of the file: that of its former text}. A committed trial is trained again to hold this.
+SAME_IN_BF16 = {
+    "3fae05634f9c296c875b87b3dabcd3ecc5ce37790af8af2632b5a1af4c0d8df3":  # harness/compute.py
+    "de331eed4c56714a1e73a089c36940c55172896b5a7240995aebd96ff40c6566",
+    "bc1acb9c8363b8881918b0ab84edb9f057e18fe14a7cc4fcaa39c1d9e51a6c31":  # harness/train/loop.py
+    "36b187d6308ad2127929b437f2cb03dcad9d150a2c0c32292c4a61a0daac21ab",
+    "93ad3327bfad1bdb138b326914c9e1ca2c423f1ce42a710290f08a648682f925":  # harness/train/muon.py
+    "18c14a2f7696ad267b2e26b8905a44ac824a76542e70b6a933cb7fc414cad661",
+    "66fc9a10f7560549eca2c77c873e22ed3710005604322e5fd4ebfbbab4c63b6d":  # harness/train/optimise.py
+    "51c5e84adf96c77ef96d872a48ad3fa9dde911562123147e795b3a353c23d699",
+}
 
 
 def digest(spec: Spec, seed: int, fingerprint: str, code: str, compute: Compute) -> str:
@@ -55,15 +67,16 @@ class Hashes:
 
         return self._once((data, seed), lambda: data_fingerprint(data, seed))
 
-    def training(self, spec: Spec) -> str:
+    def training(self, spec: Spec, precision: str) -> str:
         """The code that trains this spec: the loop, the data's way to it, the variant, the losses in use."""
         losses = [registry.get("loss", name) for name, term in spec.loss.items() if term.weight > 0]
         files = {registry.get("variant", spec.model.variant).file, *(loss.file for loss in losses)}
         read = sorted({file for loss in losses for file in loss.reads})
         harness = self.home / "harness"
         roots = [harness / "train" / "loop.py", harness / "data" / "store.py", *sorted(files)]
-        key = (frozenset(files), *read)
-        return self._once(key, lambda: code_hash(roots, self.home, read, self.silent))
+        same = SAME_IN_BF16 if precision == "bf16" else {}
+        key = (frozenset(files), *read, precision == "bf16")
+        return self._once(key, lambda: code_hash(roots, self.home, read, self.silent, same))
 
     def scoring(self, metrics: Iterable[str]) -> str:
         """The code that scores with these evaluators, and the weights that come with the product."""

@@ -68,7 +68,10 @@ class Trial:
         fingerprint = hashes.data(spec.data, self.seed)
         if fingerprint != self.fingerprint:
             return "the images are others, or the code that renders them"
-        if digest(spec, self.seed, fingerprint, hashes.training(spec), self.compute) != self.digest:
+        if (
+            digest(spec, self.seed, fingerprint, hashes.training(spec, self.compute.precision), self.compute)
+            != self.digest
+        ):
             return "the code that trains is another"
         state = scoring_state(spec.data.source == "builtin")
         if score_digest(spec, self.metrics, hashes.scoring(self.metrics) + state) != self.score_digest:
@@ -183,7 +186,7 @@ def _trial(
         metrics=metrics,
         fingerprint=fingerprint,
         compute=compute,
-        digest=digest(spec, seed, fingerprint, hashes.training(spec), compute),
+        digest=digest(spec, seed, fingerprint, hashes.training(spec, compute.precision), compute),
         score_digest=score_digest(spec, metrics, hashes.scoring(metrics) + scoring_state(builtin)),
     )
 
