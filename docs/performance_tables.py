@@ -3,8 +3,8 @@
     python docs/performance_tables.py [FOLDER]
 
 Files there: peers*.json (`python -m tests.peers.compare --json`, one for each machine), quality.json (with --quality),
-time-to.json (with --time-to), and overhead*.json, packing*.json, gpu-report*.json as `harness bench` writes them; of
-several of these the last by name. A table without its file says which command makes it.
+time-to.json (with --time-to), leads.json (`python -m tests.peers.leads --json`), and overhead*.json, packing*.json,
+gpu-report*.json as `harness bench` writes them; of several the last by name. A table without its file says which command makes it.
 """
 
 import json
@@ -16,6 +16,8 @@ HOME = Path(__file__).resolve().parent.parent
 PAGE = HOME / "docs" / "performance.md"
 IMAGES = 16  # of a step: 8 of each person
 AIMS = {"plain": 2.2, "plain, autocast": 1.6}  # times as fast
+SOONER = {"plain": 4.0, "plain, autocast": 3.0}  # times sooner as good
+MINUTES, TRIALS = 7, 30  # five grids on six pairs of people
 FOLDER = HOME / "results" / "reference" / "bench"
 
 
@@ -92,6 +94,49 @@ def overhead(found):
     return [*lines(head, rows), "", f"Suite {found['suite']}, scale {found['scale']}, {found['jobs']} trials at once."]
 
 
+def leads(found):
+    rows = [[name, f"{arm['ms']:.1f}", interval(arm["times_as_fast"])] for name, arm in found["arms"].items()]
+    head = ["a step of 16 images", "ms", "times as fast as it is"]
+    return [*lines(head, rows), "", machine(found), *void(found["void"])]
+
+
+def layers(found):
+    peak = found["peaks"][found["precision"]]
+    rows = []
+    for row in found["layers"]:
+        rate = 1e3 * row["flops"] / row["ms"]
+        makes = " x ".join(map(str, row["makes"]))
+        rows.append([f"`{row['layer']}`", makes, f"{row['flops'] / 1e9:.3f}", f"{row['ms']:.2f}",
+                     f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"])  # fmt: skip
+    flops, ms = (sum(row[key] for row in found["layers"]) for key in ("flops", "ms"))
+    rows.append(["together", "", f"{flops / 1e9:.3f}", f"{ms:.2f}", f"{flops / ms / 1e6:.0f}",
+                 f"{1e3 * flops / ms / peak:.0%}"])  # fmt: skip
+    peaks = ", ".join(f"{value / 1e9:.0f} in {name}" for name, value in found["peaks"].items())
+    said = f"Peak of a matrix product in the same process, GFLOP/s: {peaks}. {machine(found)}"
+    return [*lines(["layer", "makes", "GFLOP", "ms", "GFLOP/s", "of the peak"], rows), "", said]
+
+
+def aims(found):
+    """What was aimed at on two cores, beside what is reached: of the last files of `peers`, `time-to`, `overhead`."""
+    peers_, to, spent = found["peers"], found["sooner"], found["overhead"]
+    run, rows = spent["run"], []
+    if run["trials"] == TRIALS:
+        rows.append([f"five grids on six pairs, {TRIALS} trials", f"{MINUTES} min", f"{run['wall_s'] / 60:.1f} min"])
+    for name, aim in AIMS.items():
+        rows.append([f"a step against `{name}`, equal mathematics", f"{aim} times as fast",
+                     interval(peers_["times_as_fast"][name])])  # fmt: skip
+    for name, aim in SOONER.items():
+        ratio = to["times_as_fast"][name]
+        reached = [ratio["ratio"] * to["steps"] / each["enough"] for each in to["seeds"].values() if each["enough"]]
+        missing = len(to["seeds"]) - len(reached)
+        said = f"{min(reached):.2f} to {max(reached):.2f}" if reached else "never"
+        rows.append([f"as good as `{name}`", f"{aim:.0f} times sooner",
+                     f"{said} on {len(reached)} of {len(reached) + missing} pairs"])  # fmt: skip
+    rows.append(["start to first step, at most", "1.5 s", f"{spent['all']['start_s']:.1f} s"])
+    rows.append(["scoring, ladders of the metrics included", "6 % of training", f"{run['score_of_training']:.1%}"])
+    return [*lines(["on two cores", "aim", "reached"], rows), "", machine(peers_)]
+
+
 def packing(found):
     rows = [[name, rate] for name, rate in found["images_per_s"].items()]
     said = f"{found['cores']} trials at once finish {interval(found['jobs_are_better'])} times as much."
@@ -127,6 +172,8 @@ TABLES = {
         "python -m tests.peers.compare --time-to 400 --blocks 12 --json results/reference/bench/time-to.json",
     ),
     "overhead": (overhead, "overhead*.json", "harness bench --overhead DIR"),
+    "leads": (leads, "leads.json", "python -m tests.peers.leads --json results/reference/bench/leads.json"),
+    "layers": (layers, "leads.json", "python -m tests.peers.leads --json results/reference/bench/leads.json"),
     "packing": (packing, "packing*.json", "harness bench --packing"),
     "gpu": (gpu, "gpu-report*.json", "harness bench --gpu-report"),
 }
@@ -141,22 +188,25 @@ def machine(found):
 
 def filled(page, folder):
     """The page with each block between `<!-- NAME -->` and `<!-- /NAME -->` written anew."""
+    last = {}
     for name, (write, pattern, command) in TABLES.items():
         files = sorted(folder.glob(pattern))
         shown = [json.loads(file.read_text()) for file in (files if name == "peers" else files[-1:])]
         if name == "gpu":  # a trial of the command on a CPU is no figure of a GPU
             shown = [found for found in shown if found["measured_a_gpu"]]
+        last |= {name: shown[-1]} if shown else {}
         body = "\n\n".join("\n".join(write(found)) for found in shown)
-        body = body or f"**Not measured yet.** `{command}` makes the figures."
-        block, count = re.subn(
-            f"<!-- {name} -->.*?<!-- /{name} -->",
-            lambda _, name=name, body=body: f"<!-- {name} -->\n{body}\n<!-- /{name} -->",
-            page,
-            flags=re.DOTALL,
-        )
-        if count != 1:
-            raise SystemExit(f"{PAGE}: expected one block <!-- {name} -->, found {count}")
-        page = block
+        page = block(page, name, body or f"**Not measured yet.** `{command}` makes the figures.")
+    whole = last.keys() >= {"peers", "sooner", "overhead"}
+    return block(page, "aims", "\n".join(aims(last)) if whole else "**Not measured yet.** The commands stand below.")
+
+
+def block(page, name, body):
+    """The page with one block of this name written anew."""
+    marked = f"<!-- {name} -->\n{body}\n<!-- /{name} -->"
+    page, count = re.subn(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _: marked, page, flags=re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"{PAGE}: expected one block <!-- {name} -->, found {count}")
     return page
 
 

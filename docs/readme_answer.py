@@ -51,7 +51,7 @@ def rows(head: list[str], body: list[list[str]]) -> list[str]:
 def answer(folder: Path = RUN) -> str:
     """The square grids from 3x3 to 7x7 and the decided claims of the run in `folder`."""
     found = harness.results(folder)
-    table, claims = found.table(), found.claims()
+    table, claims = found.table(SHOWN), found.claims()
     means = table.pivot_table(index="variant", columns="metric", values="mean", aggfunc="first")
     metrics = [metric for metric in SHOWN if metric in set(table["metric"])]
     score = table[table["metric"] == "swap_score"]

@@ -107,7 +107,8 @@ def test_the_overhead_of_a_ledger_is_told_against_its_aims(
     folder = write_ledger(tmp_path / "bottleneck", grids=(3, 7), replicates=2)
     code, out, said = called(["bench", "--overhead", str(folder), "--out", str(tmp_path)], monkeypatch, capsys)
     assert code == 0, said
-    assert "scoring: 14.0% of training" in out and "aim below 20%: met" in out
+    assert "scoring of all trials: 14.0% of training" in out and "aim below 6%: NOT met" in out
+    assert "4 trials in " in out
     assert "bookkeeping" in out or "checkpoints, history, heartbeat: 0.4% of training" in out
     code, _, said = called(["bench", "--overhead", str(tmp_path / "none")], monkeypatch, capsys)
     assert code == 4 and "no finished trial" in said

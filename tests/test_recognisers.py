@@ -141,6 +141,7 @@ def test_a_few_steps_lower_the_loss_and_leave_a_loadable_pair_of_files(which, tm
     assert again == record["validity"]
 
 
+@pytest.mark.long
 def test_check_command_prints_the_figures_and_ends_with_1_below_the_floor(tmp_path, monkeypatch):
     good = CliRunner().invoke(app, ["check", "--which", "judge", "--people", "8"])
     assert good.exit_code == 0 and "degraded" in good.stdout

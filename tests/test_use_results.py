@@ -88,6 +88,13 @@ def test_table_csv_is_the_table_frame(found: Results) -> None:
     assert (frame["kind"].iloc[0], frame["n"].dtype.name, frame["mean"].dtype.name) == ("variant", "Int64", "float64")
 
 
+def test_a_table_of_few_metrics_is_a_part_of_the_whole(found: Results) -> None:
+    whole, part = found.table(), found.table(["swap_error"])
+    kept = whole[(whole["metric"] == "swap_error") | whole["kind"].isin(["claim", "claim part"])]
+    assert 0 < len(part) < len(whole)
+    pd.testing.assert_frame_equal(part, kept.reset_index(drop=True))
+
+
 def test_parquet_holds_the_same_frames(found: Results, tmp_path: Path) -> None:
     paths = to_parquet(found, tmp_path)
     assert [path.stem for path in paths] == ["trials", "images", "claims", "table"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,11 +28,16 @@ NEEDED = "parquet needs the package pyarrow: uv pip install 'faceswap-bench[parq
 Row = dict[str, Any]
 
 
-def frame(numbers: Numbers) -> pd.DataFrame:
-    """The columns of HEAD: texts, whole numbers (COUNTS) and floats (FIGURES); what does not apply is missing."""
+def frame(numbers: Numbers, metrics: Collection[str] | None = None) -> pd.DataFrame:
+    """The columns of HEAD: texts, whole numbers (COUNTS) and floats (FIGURES); what does not apply is missing.
+
+    `metrics`: of variants and references only these.
+    """
     table = numbers.table
     common = {"suite": table.suite, "scale": str(table.plan.get("scale") or "")}
-    rows = [{**common, **row} for part in (_variants, _references, _claims) for row in part(numbers)]
+    shown = [metric for metric in table.metrics() if metrics is None or metric in metrics]
+    parts = (_variants(numbers, shown), _references(numbers, shown), _claims(numbers))
+    rows = [{**common, **row} for row in itertools.chain.from_iterable(parts)]
     found = pd.DataFrame(rows, columns=list(HEAD))
     kinds = {name: "Int64" if name in COUNTS else "float64" if name in FIGURES else "str" for name in HEAD}
     return found.astype(kinds)
@@ -68,9 +74,9 @@ def _number(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
-def _variants(numbers: Numbers) -> Iterator[Row]:
+def _variants(numbers: Numbers, metrics: Sequence[str]) -> Iterator[Row]:
     for variant in numbers.table.variants:
-        for metric in numbers.table.metrics():
+        for metric in metrics:
             yield _variant(numbers, variant, metric)
 
 
@@ -90,9 +96,9 @@ def _variant(numbers: Numbers, variant: Variant, metric: str) -> Row:
     return row | bounds | tests
 
 
-def _references(numbers: Numbers) -> Iterator[Row]:
+def _references(numbers: Numbers, metrics: Sequence[str]) -> Iterator[Row]:
     for name in REFERENCES:
-        for metric in numbers.table.metrics():
+        for metric in metrics:
             value = numbers.reference(name, metric)
             if math.isfinite(value):
                 yield {"kind": "reference", "variant": name, **_facts(numbers, metric), "mean": value}
