@@ -4,7 +4,8 @@
 
 Files there: peers*.json (`python -m tests.peers.compare --json`, one for each machine), quality.json (with --quality),
 time-to.json (with --time-to), leads.json (`python -m tests.peers.leads --json`), and overhead*.json, packing*.json,
-gpu-report*.json as `harness bench` writes them; of several the last by name. A table without its file says which command makes it.
+gpu-report*.json as `harness bench` writes them; of several the last by name. A table without its file says which
+command makes it.
 """
 
 import json
@@ -81,7 +82,22 @@ def sooner(found):
                 said = f"{value:.2f} ({low:.2f} to {high:.2f})"
             rows.append([seed, name, found["steps"], each["enough"] or "more", f"{ratio['ratio']:.2f}", said])
     head = ["seed", "loop", "its steps", "steps of ours", "its time for a step / ours", "ours is so many times sooner"]
-    return [*lines(head, rows), "", machine(found), *void(found["void"])]
+    return [*lines(head, rows), "", *short(found), machine(found), *void(found["void"])]
+
+
+def short(found):
+    """How far ours is from as good where no part of the steps was enough."""
+    said = []
+    for seed, each in found["seeds"].items():
+        if each["enough"] or not each.get("ours"):
+            continue
+        steps, errors = list(each["ours"].items())[-1]
+        parts = []
+        for key, name in (("rec_error", "reconstruction error"), ("swap_error", "swap error")):
+            worst = max(plain[key] for plain in each["plain"].values())
+            parts.append(f"{name} {errors[key]:.4f}, of the plain loops at most {worst:.4f}")
+        said += [f"Seed {seed}, ours after {steps} steps: {'; '.join(parts)}.", ""]
+    return said
 
 
 def overhead(found):
@@ -91,7 +107,11 @@ def overhead(found):
         rows.append([name, row["trials"], row["train_s"], *(100 * s for s in shares),
                      row["start_s"]])  # fmt: skip
     head = ["cell", "trials", "training s", "scoring %", "previews %", "bookkeeping %", "start s, at most"]
-    return [*lines(head, rows), "", f"Suite {found['suite']}, scale {found['scale']}, {found['jobs']} trials at once."]
+    run, where = found["run"], f"Suite {found['suite']}, scale {found['scale']}, {found['jobs']} trials at once."
+    whole = f"Together {run['trials']} trials in {run['wall_s'] / 60:.1f} min"
+    said = [f"Medians over trials. {where} {machine(found)}",
+            f"{whole}; scoring in sum {run['score_of_training']:.1%} of training."]  # fmt: skip
+    return [*lines(head, rows), "", *said]
 
 
 def leads(found):
@@ -117,24 +137,30 @@ def layers(found):
 
 
 def aims(found):
-    """What was aimed at on two cores, beside what is reached: of the last files of `peers`, `time-to`, `overhead`."""
-    peers_, to, spent = found["peers"], found["sooner"], found["overhead"]
+    """What was aimed at on two cores, beside what is reached and what it is made of: of the last file of each kind."""
+    near, to, spent, lead = (found[name] for name in ("peers", "sooner", "overhead", "layers"))
     run, rows = spent["run"], []
-    if run["trials"] == TRIALS:
-        rows.append([f"five grids on six pairs, {TRIALS} trials", f"{MINUTES} min", f"{run['wall_s'] / 60:.1f} min"])
+    layers_ms = sum(row["ms"] for row in lead["layers"])
+    minutes = {key: run[f"{key}_s"] / 60 / spent["jobs"] for key in ("train", "score")}
+    made = f"training {minutes['train']:.1f} min of every core, scoring {minutes['score']:.1f}"
+    aim = f"{MINUTES} min" if run["trials"] == TRIALS else ""
+    rows.append([f"a run of {run['trials']} trials", aim, f"{run['wall_s'] / 60:.1f} min", made])
     for name, aim in AIMS.items():
-        rows.append([f"a step against `{name}`, equal mathematics", f"{aim} times as fast",
-                     interval(peers_["times_as_fast"][name])])  # fmt: skip
+        allowed = 1e3 * IMAGES / near["images_per_s"][name]["median"] / aim
+        made = f"{allowed:.0f} ms for a step would do; its layers alone take {layers_ms:.0f}"
+        rows.append([f"a step against `{name}`, the same mathematics", f"{aim} times as fast",
+                     interval(near["times_as_fast"][name]), made])  # fmt: skip
     for name, aim in SOONER.items():
         ratio = to["times_as_fast"][name]
-        reached = [ratio["ratio"] * to["steps"] / each["enough"] for each in to["seeds"].values() if each["enough"]]
-        missing = len(to["seeds"]) - len(reached)
-        said = f"{min(reached):.2f} to {max(reached):.2f}" if reached else "never"
-        rows.append([f"as good as `{name}`", f"{aim:.0f} times sooner",
-                     f"{said} on {len(reached)} of {len(reached) + missing} pairs"])  # fmt: skip
-    rows.append(["start to first step, at most", "1.5 s", f"{spent['all']['start_s']:.1f} s"])
-    rows.append(["scoring, ladders of the metrics included", "6 % of training", f"{run['score_of_training']:.1%}"])
-    return [*lines(["on two cores", "aim", "reached"], rows), "", machine(peers_)]
+        times = [ratio["ratio"] * to["steps"] / each["enough"] for each in to["seeds"].values() if each["enough"]]
+        reached = f"{min(times):.2f} to {max(times):.2f}" if times else "never"
+        steps = ", ".join(str(each["enough"] or "more") for each in to["seeds"].values())
+        rows.append([f"as good as `{name}` after {to['steps']} steps", f"{aim:.0f} times sooner",
+                     f"{reached}, {len(times)} of {len(to['seeds'])} pairs", f"steps needed: {steps}"])  # fmt: skip
+    rows.append(["start to first step, at most", "1.5 s", f"{spent['all']['start_s']:.1f} s", ""])
+    rows.append(["scoring, ladders of the metrics included", "6 % of training", f"{run['score_of_training']:.1%}",
+                 f"median trial: {spent['all']['score_of_training']:.1%}"])  # fmt: skip
+    return [*lines(["on two cores", "aim", "reached", "what it is made of"], rows), "", machine(near)]
 
 
 def packing(found):
@@ -197,7 +223,7 @@ def filled(page, folder):
         last |= {name: shown[-1]} if shown else {}
         body = "\n\n".join("\n".join(write(found)) for found in shown)
         page = block(page, name, body or f"**Not measured yet.** `{command}` makes the figures.")
-    whole = last.keys() >= {"peers", "sooner", "overhead"}
+    whole = last.keys() >= {"peers", "sooner", "overhead", "layers"}
     return block(page, "aims", "\n".join(aims(last)) if whole else "**Not measured yet.** The commands stand below.")
 
 

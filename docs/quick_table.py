@@ -1,13 +1,14 @@
-"""Fill the table of docs/quick.md from runs of 200 to 2,000 steps; with --picture also draw their swaps.
+"""Fill the table of docs/quick.md from trainings of 200 to 2,000 steps.
 
-    uv run python docs/quick_table.py [--picture]
+    uv run python docs/quick_table.py [--from FOLDER]
 
-Reads results/reference/steps/<steps>/bottleneck. The picture needs the trials' own pictures, which are not committed:
-run the commands of the page first.
+--from: first take the figures out of the runs in FOLDER/<steps>/bottleneck, into results/reference/steps.json, and draw
+their swaps.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -15,16 +16,17 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, ImageDraw
 
-import harness
 from harness.claims.stats import estimate_of
+from harness.ledger.records import Ledger
 
 HOME = Path(__file__).resolve().parent.parent
 PAGE = HOME / "docs" / "quick.md"
 PICTURE = HOME / "docs" / "pictures" / "quick.png"
-RUNS = HOME / "results" / "reference" / "steps"
+FIGURES = HOME / "results" / "reference" / "steps.json"
 STEPS, QUICK = (200, 400, 800, 2000), 400
 CELLS = ("grid3", "grid7")
 FOLLOWED = {"yaw": "yaw_r2", "mouth": "mouth_open_r2", "blink": "blink_r2"}
+METRICS = ("swap_score", *(f"{who}{metric}" for metric in FOLLOWED.values() for who in ("", "rec_")))
 MARKS = re.compile(r"(<!-- steps -->\n).*?(<!-- /steps -->)", re.DOTALL)
 FACE, ZOOM, MARGIN = "fixed-1.png", 2, 100
 
@@ -34,11 +36,30 @@ def number(value: float, decimals: int = 3) -> str:
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
+def taken(runs: Path) -> dict[str, object]:
+    """The figures of the runs in `runs`: {steps: one row for each trial}, and where they were made."""
+    rows: dict[str, list[dict[str, object]]] = {}
+    for steps in STEPS:
+        ledger = Ledger(runs / str(steps) / "bottleneck")
+        records = [record for record in ledger.records() if record.status == "done" and record.label in CELLS]
+        rows[str(steps)] = [
+            {
+                "variant": record.label,
+                "pair": record.pair,
+                "digest": record.digest,
+                "weights_sha256": record.cost["weights_sha256"],
+                **{metric: record.scores[metric]["mean"] for metric in METRICS},
+            }
+            for record in sorted(records, key=lambda record: (record.pair, record.label))
+        ]
+        made = {name: record.environment[name] for record in records for name in ("cpu", "git")}
+        made["precision"] = {record.cost["precision"] for record in records}.pop()
+    return {"schema_version": 1, "made": made, "steps": rows}
+
+
 def values(steps: int) -> pd.DataFrame:
-    """(pair, variant) x metric of the run of so many steps."""
-    frame = harness.results(RUNS / str(steps) / "bottleneck").frame()
-    done = frame[(frame["status"] == "done") & frame["variant"].isin(CELLS)]
-    return done.pivot_table(index=["pair", "variant"], columns="metric", values="value")
+    """(pair, variant) x metric of the runs of so many steps."""
+    return pd.DataFrame(json.loads(FIGURES.read_text())["steps"][str(steps)]).set_index(["pair", "variant"])
 
 
 def differences(found: pd.DataFrame, metric: str) -> dict[tuple[int, str], float]:
@@ -53,27 +74,31 @@ def interval(gaps: dict[tuple[int, str], float]) -> str:
     return f"{number(found.mean)} [{number(found.low)}, {number(found.high)}]"
 
 
+def lines(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A table in Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
 def table() -> str:
-    """A row for each length: how well 3x3 and 7x7 swap, how far apart they are, what of the expression is followed."""
+    """How far 3x3 and 7x7 lie apart at each length, and what of the expression is followed."""
     found = {steps: values(steps) for steps in STEPS}
     quick = differences(found[QUICK], "swap_score")
-    head = ["steps", "swap score 3x3", "7x7", "7x7 − 3x3, paired", f"that less the one of {QUICK} steps",
-            *(f"R² of {name}: swap 3x3, 7x7; rebuilt 3x3, 7x7" for name in FOLLOWED)]  # fmt: skip
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    apart, followed = [], []
     for steps, each in found.items():
-        means = each.groupby("variant").mean()
+        means = each[list(METRICS)].groupby("variant").mean()
         gaps = differences(each, "swap_score")
-        change = "" if steps == QUICK else interval({key: gaps[key] - quick[key] for key in gaps})
-        followed = []
-        for metric in FOLLOWED.values():
-            swaps, rebuilt = (
-                [number(means.loc[cell, name], 2) for cell in CELLS] for name in (metric, f"rec_{metric}")
-            )
-            followed.append(f"{', '.join(swaps)}; {', '.join(rebuilt)}")
+        shared = {pair: gaps[pair] - quick[pair] for pair in gaps if pair in quick}
+        same = sum(gaps[pair] * quick[pair] > 0 for pair in shared)
         scores = [number(means.loc[cell, "swap_score"]) for cell in CELLS]
-        lines.append(f"| {' | '.join([f'{steps:,}', *scores, interval(gaps), change, *followed])} |")
-    pairs = len(quick)
-    return "\n".join([*lines, "", f"{pairs} pairs of people, the same in every row; 95 % intervals over pairs."]) + "\n"
+        change = ["", ""] if steps == QUICK else [interval(shared), f"{same} of {len(shared)}"]
+        apart.append([f"{steps:,}", str(len(gaps)), *scores, interval(gaps), *change])
+        for kind, name in (("", "swap"), ("rec_", "rebuilt")):
+            seen = [number(means.loc[cell, f"{kind}{m}"], 2) for m in FOLLOWED.values() for cell in CELLS]
+            followed.append([f"{steps:,}", name, *seen])
+    gap = lines(["steps", "pairs", "swap score 3x3", "swap score 7x7", "7x7 − 3x3, paired",
+                 f"less that of {QUICK} steps", "pairs of the same sign"], apart)  # fmt: skip
+    cells = [f"{name} {cell[-1]}x{cell[-1]}" for name in FOLLOWED for cell in CELLS]
+    return "\n".join([*gap, "", "R²:", "", *lines(["steps", "picture", *cells], followed)]) + "\n"
 
 
 def filled(page: str) -> str:
@@ -81,12 +106,12 @@ def filled(page: str) -> str:
     return MARKS.sub(lambda marks: f"{marks[1]}{table()}{marks[2]}", page)
 
 
-def draw() -> None:
+def draw(runs: Path) -> None:
     """One face of one pair: a row for each grid and length."""
     rows = []
     for cell in CELLS:
         for steps in STEPS:
-            (folder,) = (RUNS / str(steps) / "bottleneck" / "trials").glob(f"{cell}-s0-*")
+            (folder,) = (runs / str(steps) / "bottleneck" / "trials").glob(f"{cell}-s0-*")
             picture = Image.open(folder / "pictures" / FACE).convert("RGB")
             size = (picture.width * ZOOM, picture.height * ZOOM)
             rows.append((f"{cell[-1]}x{cell[-1]}, {steps:,}", picture.resize(size, Image.Resampling.LANCZOS)))
@@ -99,6 +124,8 @@ def draw() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--from"]:
+        folder = Path(sys.argv[2])
+        FIGURES.write_text(json.dumps(taken(folder), indent=1) + "\n")
+        draw(folder)
     PAGE.write_text(filled(PAGE.read_text()))
-    if "--picture" in sys.argv[1:]:
-        draw()

@@ -16,6 +16,7 @@ import pytest
 import torch
 from scipy import stats
 
+from harness.cli.verification import verify_folder
 from harness.compute import Compute
 from harness.data.store import open_store
 from harness.files import canonical
@@ -147,7 +148,7 @@ def test_a_committed_trial_comes_out_again_bit_for_bit(tmp_path: Path) -> None:
     ]
     if not alike:
         pytest.skip(f"no reference was made on {processor(here)} by this torch")
-    record = min(alike, key=lambda record: (record["spec"]["data"]["size"], record["spec"]["optim"]["steps"]))
+    record = min(alike, key=lambda record: record["cost"]["wall_s"]["train"])
     spec, compute = in_bfloat16(record)
     store = open_store(spec.data, record["seed"], tmp_path)
     model = train(spec, record["seed"], store, torch.device("cpu"), tmp_path / "trial", compute=compute).model
@@ -176,3 +177,10 @@ def test_the_references_are_small_enough_to_travel_with_the_code() -> None:
     ).stdout.decode().split("\0")  # fmt: skip
     sizes = [(home / name).stat().st_size for name in listed if name]
     assert len(sizes) > 100 and sum(sizes) < 30_000_000
+
+
+@pytest.mark.long
+def test_what_is_committed_is_sound() -> None:
+    """As `harness verify results/reference` sees it."""
+    found = verify_folder(ROOTS[0].parent)
+    assert found.files > 1000 and not found.findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def perturbed(path: tuple[Any, ...]) -> Spec:
 def test_every_field_of_the_spec_changes_the_digest(path: tuple[Any, ...]) -> None:
     other = perturbed(path)
     assert other != SPEC
-    assert digest(other, 0, "data", "code", CPU) != digest(SPEC, 0, "data", "code", CPU)
+    computes = [replace(CPU, precision=spec.optim.precision.replace("auto", "fp32")) for spec in (other, SPEC)]
+    assert digest(other, 0, "data", "code", computes[0]) != digest(SPEC, 0, "data", "code", computes[1])
 
 
 def test_every_field_is_perturbed_somewhere() -> None:
@@ -99,6 +101,11 @@ def test_what_computes_a_trial_is_part_of_its_digest_as_far_as_it_decides_bits()
     assert len({digest(SPEC, 0, "data", "code", kind) for kind in kinds}) == 4
     one, many = (digest(SPEC, 0, "data", "code", Compute("cuda", "bf16", n)) for n in (1, 16))
     assert one == many
+
+
+def test_a_precision_that_was_asked_for_is_the_one_that_was_chosen() -> None:
+    asked, compute = perturbed(("optim", "precision")), Compute(precision="bf16")
+    assert digest(asked, 0, "data", "code", compute) == digest(SPEC, 0, "data", "code", compute)
 
 
 def test_an_own_folder_counts_by_content_and_not_by_path() -> None:

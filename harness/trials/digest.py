@@ -34,8 +34,12 @@ SAME_IN_BF16 = {
 
 
 def digest(spec: Spec, seed: int, fingerprint: str, code: str, compute: Compute) -> str:
-    """SHA-256 of all that decides the trained model. An own folder counts by its content, not by its path."""
+    """SHA-256 of all that decides the trained model.
+
+    An own folder counts by its content, not by its path, and a precision by what computes, whoever chose it.
+    """
     values = spec.model_dump(mode="json")
+    values["optim"]["precision"] = "auto"
     if spec.data.source != "builtin":
         values["data"]["source"] = "folder"
     content = {"spec": values, "seed": seed, "data": fingerprint, "code": code, "compute": compute.identity}
