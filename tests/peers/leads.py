@@ -93,11 +93,53 @@ def direct(x):
     return y.T if x.shape[0] > x.shape[1] else y
 
 
+class InBatches(muon.Muon):
+    """Weights of one shape, as the two decoders have them, made orthogonal by products of batches of matrices."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        shapes = {}
+        for group in self.param_groups:
+            for weight in group["params"]:
+                gradient = muon.as_matrix(weight.grad, weight)
+                moments = self.state[weight].setdefault("momentum", torch.zeros_like(gradient))
+                moments.lerp_(gradient, 1 - group["momentum"])
+                shapes.setdefault(gradient.shape, []).append(
+                    (weight, gradient.lerp(moments, group["momentum"]), group["lr"])
+                )
+        for (rows, columns), weights in shapes.items():
+            updates = self._orthogonal(torch.stack([update for _, update, _ in weights]))
+            for (weight, _, lr), update in zip(weights, updates, strict=True):
+                muon.as_matrix(weight, weight, shared=True).add_(update, alpha=-lr * max(1.0, rows / columns) ** 0.5)
+
+    def _orthogonal(self, x):
+        y = x.mT if x.shape[1] > x.shape[2] else x
+        gram = y @ y.mT
+        square = gram.diagonal(dim1=1, dim2=2).sum(1).clamp(min=muon.EPS**2).view(-1, 1, 1)
+        gram = gram / square
+        product = factor = self._polynomial(gram, muon.POLYNOMIALS[0])
+        for coefficients in muon.POLYNOMIALS[1:]:
+            gram = factor @ gram @ factor
+            factor = self._polynomial(gram, coefficients)
+            product = factor @ product
+        y = (product / square.sqrt()) @ y
+        return y.mT if x.shape[1] > x.shape[2] else y
+
+    def _polynomial(self, gram, coefficients):
+        a, b, c = coefficients
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        return factor
+
+
 def arms(spec, precision):
     """{name: step}, the first as the product takes it."""
 
-    def step(precision=precision, change=None, by=None, **layout):
+    def step(precision=precision, change=None, by=None, of=None, **layout):
         arm = StepArm(spec, CPU, precision, **layout)
+        if of:
+            made = arm.optimiser.parts["muon"]
+            arm.optimiser.parts["muon"] = of(made.param_groups, spec.optim.muon_lr, spec.optim.muon_momentum)
         if change:
             change(arm.model)
         if by:
@@ -111,6 +153,7 @@ def arms(spec, precision):
         "Muon: as usually written, bfloat16": step(by=muon.orthogonal),
         "Muon: as usually written, float32": step(by=direct),
         "Muon: by the Gram matrix, float32": step(by=muon.orthogonal_by_gram),
+        "Muon: the same, equal shapes in batches": step(of=InBatches),
         "Adam alone": StepArm(changed(spec, optim={"algorithm": "adam"}), CPU, precision),
         "LeakyReLU in place": step(change=in_place),
         "batch norm and LeakyReLU in one node": step(change=in_one_node),
