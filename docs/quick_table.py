@@ -2,8 +2,7 @@
 
     uv run python docs/quick_table.py [--from FOLDER]
 
---from: first take the figures out of the runs in FOLDER/<steps>/bottleneck, into results/reference/steps.json, and draw
-their swaps.
+--from: first take the figures out of the runs in FOLDER/<steps>/bottleneck, into results/reference/steps.json.
 """
 
 from __future__ import annotations
@@ -14,21 +13,18 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image, ImageDraw
 
 from harness.claims.stats import estimate_of
 from harness.ledger.records import Ledger
 
 HOME = Path(__file__).resolve().parent.parent
 PAGE = HOME / "docs" / "quick.md"
-PICTURE = HOME / "docs" / "pictures" / "quick.png"
 FIGURES = HOME / "results" / "reference" / "steps.json"
 STEPS, QUICK = (200, 400, 800, 2000), 400
 CELLS = ("grid3", "grid7")
 FOLLOWED = {"yaw": "yaw_r2", "mouth": "mouth_open_r2", "blink": "blink_r2"}
 METRICS = ("swap_score", *(f"{who}{metric}" for metric in FOLLOWED.values() for who in ("", "rec_")))
 MARKS = re.compile(r"(<!-- steps -->\n).*?(<!-- /steps -->)", re.DOTALL)
-FACE, ZOOM, MARGIN = "fixed-1.png", 2, 100
 
 
 def number(value: float, decimals: int = 3) -> str:
@@ -106,26 +102,7 @@ def filled(page: str) -> str:
     return MARKS.sub(lambda marks: f"{marks[1]}{table()}{marks[2]}", page)
 
 
-def draw(runs: Path) -> None:
-    """One face of one pair: a row for each grid and length."""
-    rows = []
-    for cell in CELLS:
-        for steps in STEPS:
-            (folder,) = (runs / str(steps) / "bottleneck" / "trials").glob(f"{cell}-s0-*")
-            picture = Image.open(folder / "pictures" / FACE).convert("RGB")
-            size = (picture.width * ZOOM, picture.height * ZOOM)
-            rows.append((f"{cell[-1]}x{cell[-1]}, {steps:,}", picture.resize(size, Image.Resampling.LANCZOS)))
-    width, height = rows[0][1].size
-    sheet = Image.new("RGB", (width + MARGIN, height * len(rows)), "black")
-    for k, (label, picture) in enumerate(rows):
-        sheet.paste(picture, (MARGIN, k * height))
-        ImageDraw.Draw(sheet).text((8, k * height + height // 2 - 6), label, fill="white")
-    sheet.quantize(256).save(PICTURE, optimize=True)
-
-
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--from"]:
-        folder = Path(sys.argv[2])
-        FIGURES.write_text(json.dumps(taken(folder), indent=1) + "\n")
-        draw(folder)
+        FIGURES.write_text(json.dumps(taken(Path(sys.argv[2])), indent=1) + "\n")
     PAGE.write_text(filled(PAGE.read_text()))
