@@ -19,7 +19,17 @@ from harness.ledger.records import Ledger
 
 pytest_plugins = "pytester"
 
+# A clock that only work moves, as unsteadily as a quiet machine's: what other processes do decides no test.
 SPEED = """
+import random
+now, unsteady = [0.0], random.Random(0)
+def work(n):
+    def done(): now[0] += n * unsteady.lognormvariate(0, 0.02)
+    return done
+def test_step(speed_gate):
+    speed_gate(work({candidate}), work(60_000), at_most=1.1, clock=lambda: now[0])
+"""
+REAL_SPEED = """
 import time
 def work(n): return lambda: sum(range(n))
 def test_step(speed_gate):
@@ -90,6 +100,19 @@ def test_a_planted_delay_of_a_fifth_fails(project: pytest.Pytester) -> None:
     result = run(project)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["FAIL *above the threshold 1.1*"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("candidate", "never"), [(60_000, "FAIL"), (72_000, "PASS")])
+def test_real_work_on_a_real_clock_is_never_judged_the_wrong_way(
+    project: pytest.Pytester, candidate: int, never: str
+) -> None:
+    """On a busy machine it may be inconclusive."""
+    project.makepyfile(test_own_speed=REAL_SPEED.format(candidate=candidate))
+    speed_baseline(project)
+    result = run(project)
+    said = [line for line in result.outlines if "test_own_speed.py::test_step: time ratio" in line]
+    assert said and not any(line.startswith(never) for line in said)
 
 
 def test_an_interval_that_never_leaves_the_threshold_is_inconclusive_out_loud(project: pytest.Pytester) -> None:
