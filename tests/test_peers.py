@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peers import compare, plain_loop
+from peers import compare, leads, plain_loop
 from peers.compare import equal, faces, plain, quality
 from peers.plain_loop import Faces, noise, read_exr, to_srgb
 from tiny_training import spec_of, store_in
 
+from harness.bench.step import StepArm
 from harness.data.encoding import to_display
 from harness.options import build_model
 from models import losses
@@ -145,3 +146,31 @@ def test_its_network_is_ours_in_torchs_own_layers() -> None:
         assert (a.grad is None) == (b.grad is None)
         if a.grad is not None and b.grad is not None:
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_the_leads_to_a_faster_step_do_the_work_of_the_step_itself() -> None:
+    """What is timed against each other ends in the same weights, to rounding; another optimiser does not."""
+    optim = {"algorithm": "muon", "muon_lr": 0.02, "warmup": 0}
+    spec = spec_of(model={"width": 8, "channels": 16}, loss=LOSS, optim=optim)
+    made = leads.arms(spec, "fp32")
+    for arm in made.values():
+        for number in range(2):
+            torch.manual_seed(number)
+            arm()
+
+    def kernels(arm: StepArm) -> list[torch.Tensor]:
+        """Not the biases before a norm: their gradients are rounding, which Adam makes steps of."""
+        return [weight.detach() for weight in arm.model.parameters() if weight.ndim == 4]
+
+    first, *others = made.items()
+    expected = kernels(first[1])
+
+    def apart(arm: StepArm) -> float:
+        pairs = zip(expected, kernels(arm), strict=True)
+        return max(float((one - other).abs().max()) for one, other in pairs)
+
+    fused = made["batch norm and LeakyReLU in one node"].model
+    assert any(isinstance(module, leads.NormAndSlope) for module in fused.modules())
+    rough = {"all in bf16", "Muon: as usually written, bfloat16", "Adam alone"}
+    for name, arm in others:
+        assert (apart(arm) < 1e-4) is (name not in rough), name

@@ -118,9 +118,10 @@ def test_another_processor_changes_no_trial_by_as_much_as_a_picture_shows() -> N
         assert any(apart), "two processors round alike"
 
 
-def in_bfloat16(trial: Mapping[str, Any]) -> tuple[Spec, Compute]:
-    """What the references were trained with: processors that `precision: auto` took bfloat16 on, one thread each."""
-    return Spec.model_validate(trial["spec"]), Compute(precision="bf16")
+def planned(trial: Mapping[str, Any]) -> tuple[Spec, Compute]:
+    """What was to be trained, and what computed it."""
+    kept = trial["cost"]
+    return Spec.model_validate(trial["spec"]), Compute(kept["device"], kept["precision"], kept["threads"])
 
 
 def test_every_variant_was_trained_by_the_code_that_is_here() -> None:
@@ -128,11 +129,11 @@ def test_every_variant_was_trained_by_the_code_that_is_here() -> None:
     for suite, records in committed().items():
         first = min(record["seed"] for record in records)
         for record in (record for record in records if record["seed"] == first):
-            spec, compute = in_bfloat16(record)
-            code = hashes.training(spec, compute.precision)
-            assert digest(spec, first, record["data"]["fingerprint"], code, compute) == record["digest"], suite
+            spec, compute = planned(record)
+            fingerprint, code = hashes.data(spec.data, first), hashes.training(spec, compute.precision)
+            assert fingerprint == record["data"]["fingerprint"], suite
+            assert digest(spec, first, fingerprint, code, compute) == record["digest"], suite
             variants += 1
-        assert hashes.data(spec.data, first) == record["data"]["fingerprint"], suite
     assert variants > 80
 
 
@@ -149,7 +150,7 @@ def test_a_committed_trial_comes_out_again_bit_for_bit(tmp_path: Path) -> None:
     if not alike:
         pytest.skip(f"no reference was made on {processor(here)} by this torch")
     record = min(alike, key=lambda record: record["cost"]["wall_s"]["train"])
-    spec, compute = in_bfloat16(record)
+    spec, compute = planned(record)
     store = open_store(spec.data, record["seed"], tmp_path)
     model = train(spec, record["seed"], store, torch.device("cpu"), tmp_path / "trial", compute=compute).model
     assert write_weights(tmp_path / "weights.safetensors", model.state_dict()) == record["cost"]["weights_sha256"]

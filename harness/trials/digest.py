@@ -79,7 +79,7 @@ class Hashes:
         harness = self.home / "harness"
         roots = [harness / "train" / "loop.py", harness / "data" / "store.py", *sorted(files)]
         same = SAME_IN_BF16 if precision == "bf16" else {}
-        key = (frozenset(files), *read, precision == "bf16")
+        key = (frozenset(files), *read, bool(same))
         return self._once(key, lambda: code_hash(roots, self.home, read, self.silent, same))
 
     def scoring(self, metrics: Iterable[str]) -> str:

@@ -68,10 +68,8 @@ class Trial:
         fingerprint = hashes.data(spec.data, self.seed)
         if fingerprint != self.fingerprint:
             return "the images are others, or the code that renders them"
-        if (
-            digest(spec, self.seed, fingerprint, hashes.training(spec, self.compute.precision), self.compute)
-            != self.digest
-        ):
+        code = hashes.training(spec, self.compute.precision)
+        if digest(spec, self.seed, fingerprint, code, self.compute) != self.digest:
             return "the code that trains is another"
         state = scoring_state(spec.data.source == "builtin")
         if score_digest(spec, self.metrics, hashes.scoring(self.metrics) + state) != self.score_digest:
